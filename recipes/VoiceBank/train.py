@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Recipe for training a speech enhancer with Model as Loss on VoiceBank-DEMAND.
+
+To run this recipe, do the following:
+> python train.py hparams/baseline.yaml --data_folder /path/to/VoiceBank
+> python train.py hparams/mal_dynamic.yaml --data_folder /path/to/VoiceBank \
+      --baseline_folder results/baseline/1234
+
+A run that was stopped goes on where it was when the same command is given again.
+"""
+
+import os
+import sys
+
+import speechbrain as sb
+from hyperpyyaml import load_hyperpyyaml
+from speechbrain.utils.distributed import run_on_main
+
+from speechbrain_mal import MALBrain
+from speechbrain_mal.data import paired_dataset, prepare_voicebank
+
+if __name__ == "__main__":
+    # Load hyperparameters file with command-line overrides
+    hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
+    with open(hparams_file, encoding="utf-8") as fin:
+        hparams = load_hyperpyyaml(fin, overrides)
+
+    # Initialize ddp (useful only for multi-GPU DDP training)
+    sb.utils.distributed.ddp_init_group(run_opts)
+
+    # Data preparation: checks every file, writes one manifest a split
+    run_on_main(
+        prepare_voicebank,
+        kwargs={
+            "data_folder": hparams["data_folder"],
+            "save_folder": hparams["output_folder"],
+            "sample_rate": hparams["sample_rate"],
+            "train_set": hparams["train_set"],
+            "valid_speakers": hparams["valid_speakers"],
+            "test_set": hparams["test_set"],
+            "skip_prep": hparams["skip_prep"],
+        },
+    )
+    datasets = {
+        split: paired_dataset(
+            os.path.join(hparams["output_folder"], f"{split}.json"),
+            hparams["data_folder"],
+            crop=hparams["train_crop"] if split == "train" else None,
+        )
+        for split in ("train", "valid", "test")
+    }
+
+    # Create experiment directory
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=hparams_file,
+        overrides=overrides,
+    )
+    if hparams["enhanced_folder"]:
+        run_on_main(
+            os.makedirs, kwargs={"name": hparams["enhanced_folder"], "exist_ok": True}
+        )
+    if hparams["use_tensorboard"]:
+        from speechbrain.utils.train_logger import TensorboardLogger
+
+        hparams["tensorboard_train_logger"] = TensorboardLogger(
+            hparams["tensorboard_logs"]
+        )
+
+    mal_brain = MALBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+
+    # Load latest checkpoint to resume training, and train
+    mal_brain.fit(
+        epoch_counter=hparams["epoch_counter"],
+        train_set=datasets["train"],
+        valid_set=datasets["valid"],
+        train_loader_kwargs=hparams["train_dataloader_options"],
+        valid_loader_kwargs=hparams["test_dataloader_options"],
+    )
+
+    # Load best checkpoint for evaluation
+    mal_brain.evaluate(
+        test_set=datasets["test"],
+        test_loader_kwargs=hparams["test_dataloader_options"],
+    )

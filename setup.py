@@ -1,0 +1,49 @@
+"""Packaging of speechbrain-mal."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+root = Path(__file__).parent
+version = re.search(
+    r'^__version__ = "(.+)"$', (root / "speechbrain_mal/__init__.py").read_text(), re.M
+).group(1)
+
+setup(
+    name="speechbrain-mal",
+    version=version,
+    description="Model as Loss for SpeechBrain: the enhancement model's own encoder "
+    "as its training objective",
+    long_description=(root / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["speechbrain_mal", "speechbrain_mal.*"]),
+    install_requires=[
+        "speechbrain>=1.1.2,<1.2",
+        # torch 2.12 and later have no torchaudio of the same CUDA version: importing
+        # torchaudio fails. SpeechBrain itself does not bound them.
+        "torch>=2.6,<2.12",
+        "torchaudio>=2.6,<2.12",
+        "hyperpyyaml",
+        "pesq",
+        "pystoi",
+        "sentencepiece",
+        # numpy, scipy, soundfile, joblib and tqdm come with speechbrain
+    ],
+    extras_require={
+        "eval": ["matplotlib", "tensorboard"],
+        "dev": ["pytest", "pytest-xdist", "ruff", "yamllint"],
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+    ],
+)

@@ -1,0 +1,328 @@
+"""A SpeechBrain Brain that trains with a conventional loss, then with Model as Loss."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import speechbrain as sb
+import torch
+from speechbrain.nnet.schedulers import update_learning_rate
+from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
+from speechbrain.utils.logger import get_logger
+from torch import Tensor, nn
+
+from speechbrain_mal.checkpoints import TrainingState, seed_epoch
+from speechbrain_mal.metrics import ScoreTable
+
+logger = get_logger(__name__)
+
+
+class NonFiniteLossError(ValueError):
+    """The loss or its gradient became NaN or infinite."""
+
+
+class MALBrain(sb.Brain):
+    """Train an enhancer in two phases.
+
+    Phase one: `number_of_epochs` epochs of the conventional loss. Phase two:
+    `phase_two_epochs` more with the added terms, from the best checkpoint of phase one
+    or of `baseline_folder`. The model's `encoder` may be frozen in phase two, and the
+    added terms that can `refresh` are refreshed as `refresh` says.
+
+    The batches have `id`, `noisy` and `clean`; the model is `modules.enhancer`:
+    `enhancer(noisy, lengths) -> enhanced`, with an attribute `encoder` where it is to
+    be frozen, and `return_auxiliary=True` where a loss term takes further outputs.
+
+    Arguments
+    ---------
+    modules, opt_class, hparams, run_opts, checkpointer
+        As of `speechbrain.Brain`. From `hparams` it takes
+
+        * `loss`: a `WeightedLoss`;
+        * `number_of_epochs`, `phase_two_epochs`: of the phases; `epoch_counter`;
+        * `baseline_folder`: output folder of the run to start phase two from, when
+          `number_of_epochs` is 0; `start_from`: its "best" or "last" checkpoint;
+        * `freeze_encoder`: whether phase two trains the rest of the model only;
+        * `refresh`: "never", "epoch" or "batch";
+        * `lr_schedule`, `phase_two_lr_schedule`: epoch of the phase, from 1, to the
+          learning rate, first of what they return (SpeechBrain's schedulers);
+        * `ckpt_metric`: what chooses the best checkpoint, one of `valid_metrics`
+          (highest) or "loss" or a term's name (lowest);
+        * `valid_metrics`, `test_metrics`, `metric_jobs`, `sample_rate`: as `ScoreTable`
+          takes them;
+        * `train_crop`: a `RandomCrop`, optional; `seed`;
+        * `train_logger`; `tensorboard_train_logger`, optional;
+        * `scores_file`, `enhanced_folder`: where the test's scores and clips go;
+          clips are written when the folder is given.
+
+    Raises
+    ------
+    ValueError
+        When the settings contradict each other.
+    """
+
+    def __init__(
+        self,
+        modules: dict[str, nn.Module] | None = None,
+        opt_class: Any = None,
+        hparams: dict | None = None,
+        run_opts: dict | None = None,
+        checkpointer: Checkpointer | None = None,
+    ):
+        super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+        # The bare module: wrapping for DDP or compiling replaces the one in modules.
+        self.enhancer = self.modules.enhancer
+        # Not one of the modules: neither the optimizer nor DDP may see a MAL-encoder.
+        self.loss = self.hparams.loss.to(self.device)
+        self.state = TrainingState()
+        if self.checkpointer is not None:
+            self.checkpointer.add_recoverables({"loss": self.loss, "state": self.state})
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        h = self.hparams
+        if h.refresh not in ("never", "epoch", "batch"):
+            raise ValueError(f"refresh is never, epoch or batch, not {h.refresh!r}.")
+        if bool(self._baseline_folder) == bool(h.number_of_epochs):
+            raise ValueError(
+                f"number_of_epochs is {h.number_of_epochs} and baseline_folder is "
+                f"{self._baseline_folder!r}: phase two starts either from this run's "
+                "phase one (number_of_epochs > 0, baseline_folder null), or from "
+                "another run's (number_of_epochs 0 and its folder)."
+            )
+        known = ["loss", *self.loss.conventional, *h.valid_metrics]
+        if h.ckpt_metric not in known:
+            raise ValueError(f"ckpt_metric is one of {known}, not {h.ckpt_metric!r}.")
+
+    @property
+    def _baseline_folder(self) -> str | None:
+        return getattr(self.hparams, "baseline_folder", None)
+
+    def phase(self, epoch: int) -> int:
+        """Return the phase, 1 or 2, that an epoch belongs to."""
+        return 1 if epoch <= self.hparams.number_of_epochs else 2
+
+    # ---------------------------------------------------------------- one batch
+
+    def compute_forward(self, batch: Any, stage: sb.Stage) -> tuple[Tensor, dict]:
+        """Return enhanced `[B, samples]`, and what loss terms take besides."""
+        batch = batch.to(self.device)
+        noisy, lengths = batch.noisy
+        if not self.loss.auxiliary:
+            return self.modules.enhancer(noisy, lengths), {"noisy": noisy}
+        enhanced, auxiliary = self.modules.enhancer(
+            noisy, lengths, return_auxiliary=True
+        )
+        return enhanced, {"noisy": noisy, **auxiliary}
+
+    def compute_objectives(
+        self, predictions: tuple[Tensor, dict], batch: Any, stage: sb.Stage
+    ) -> Tensor:
+        """Return the loss, and keep its terms (and clips to score) for the log."""
+        enhanced, auxiliary = predictions
+        clean, lengths = batch.clean
+        terms = self.loss.terms(enhanced, clean, lengths, **auxiliary)
+        loss = self.loss.total(terms)
+        values = {name: value.item() for name, value in terms.items()}
+        if not torch.isfinite(loss):
+            raise NonFiniteLossError(
+                f"The loss is {loss.item()} in {self._where(batch, stage)}; its terms "
+                f"are {values}. Check these clips, or lower the learning rate."
+            )
+        self.state.average({"loss": loss.item(), **values})
+        if stage != sb.Stage.TRAIN:
+            self._collect(batch.id, enhanced, clean, lengths, stage)
+        return loss
+
+    def _collect(
+        self,
+        clips: list[str],
+        enhanced: Tensor,
+        clean: Tensor,
+        lengths: Tensor,
+        stage: sb.Stage,
+    ) -> None:
+        enhanced, clean = enhanced.float().cpu(), clean.float().cpu()
+        for i, samples in enumerate((lengths * clean.shape[1]).round().int().tolist()):
+            pair = enhanced[i, :samples], clean[i, :samples]
+            self.table.add(clips[i], *(x.numpy() for x in pair))
+            if stage == sb.Stage.TEST and getattr(
+                self.hparams, "enhanced_folder", None
+            ):
+                path = os.path.join(self.hparams.enhanced_folder, f"{clips[i]}.wav")
+                sb.dataio.dataio.write_audio(path, pair[0], self.hparams.sample_rate)
+
+    def _where(self, batch: Any, stage: sb.Stage) -> str:
+        epoch = self.hparams.epoch_counter.current
+        return f"{stage.name} epoch {epoch}, batch {self.step}, clips {list(batch.id)}"
+
+    def on_fit_batch_start(self, batch: Any, should_step: bool) -> None:
+        """Bring the random state, the frozen encoder and the MAL-encoder up to date."""
+        self._batch = batch
+        self.state.restore_random()
+        if self.loss.phase_two:
+            if self.hparams.freeze_encoder:
+                self.enhancer.encoder.eval()  # Brain.fit put it in training mode
+            if self.hparams.refresh == "batch":
+                self._refresh()
+
+    def optimizers_step(self) -> None:
+        """Clip the gradient over all parameters, and step."""
+        optimizers = self.freeze_optimizers(self.optimizers_dict)
+        for optimizer in optimizers.values():
+            self.scaler.unscale_(optimizer)
+        # SpeechBrain clips the first parameter group alone.
+        norm = nn.utils.clip_grad_norm_(self.modules.parameters(), self.max_grad_norm)
+        # The scaler of float16 skips such steps by itself, and lowers its scale.
+        if not self.scaler.is_enabled() and not torch.isfinite(norm):
+            raise NonFiniteLossError(
+                f"The gradient is {norm.item()} in "
+                f"{self._where(self._batch, sb.Stage.TRAIN)}. Check these clips, or "
+                "lower the learning rate."
+            )
+        for optimizer in optimizers.values():
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        self.zero_grad(set_to_none=True)
+        self.optimizer_step += 1
+
+    # ------------------------------------------------------------- epochs, phases
+
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
+        """Prepare an epoch of training, or a table of scores."""
+        if stage != sb.Stage.TRAIN:
+            metrics = getattr(self.hparams, f"{stage.name.lower()}_metrics")
+            self.table = ScoreTable(metrics, self.hparams.sample_rate)
+            return
+        phase_epoch = epoch - (self.phase(epoch) - 1) * self.hparams.number_of_epochs
+        resumed = self.step > 0  # in the middle of this epoch
+        if not resumed:
+            seed_epoch(self.hparams.seed, epoch)
+            if self.phase(epoch) == 2:
+                if phase_epoch == 1:
+                    self._start_phase_two()
+                elif self.hparams.refresh == "epoch":
+                    self._refresh()
+        if self.loss.phase_two and self.hparams.freeze_encoder:
+            self.enhancer.encoder.requires_grad_(False)
+        if getattr(self.hparams, "train_crop", None) is not None:
+            self.hparams.train_crop.set_epoch(epoch)
+        schedules = self.hparams.lr_schedule, self.hparams.phase_two_lr_schedule
+        self.lr = schedules[self.phase(epoch) - 1](phase_epoch)[0]
+        update_learning_rate(self.optimizer, self.lr)
+
+    def _start_phase_two(self) -> None:
+        """Load the baseline, forget the optimizer's past, copy the encoder."""
+        folder = self._baseline_folder
+        checkpointer = self.checkpointer if folder is None else _checkpoints(folder)
+        checkpoint = None
+        if checkpointer is not None:
+            keys = {}
+            if getattr(self.hparams, "start_from", "best") == "best":
+                keys = self._best_key()
+            checkpoint = checkpointer.find_checkpoint(**keys)
+        if checkpoint is None and folder is not None:
+            raise ValueError(
+                f"baseline_folder {folder} has no checkpoint with the metric "
+                f"{self.hparams.ckpt_metric!r}: train the baseline first, or name "
+                "another folder."
+            )
+        if checkpoint is not None:
+            _load_enhancer(self.enhancer, checkpoint)
+            logger.info(f"Phase two starts from {checkpoint.path}")
+        self.optimizer.state.clear()
+        self.loss.start_phase_two()
+        self._refresh()
+
+    def _refresh(self) -> None:
+        for term in self.loss.added.values():
+            if hasattr(term, "refresh"):
+                term.refresh()
+
+    def _best_key(self) -> dict[str, str]:
+        metric = self.hparams.ckpt_metric
+        higher_is_better = metric in self.hparams.valid_metrics
+        return {"max_key" if higher_is_better else "min_key": metric}
+
+    def on_stage_end(
+        self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
+    ) -> None:
+        """Log the epoch, save a checkpoint; after the test, write the scores."""
+        stats = self.state.pop_means()
+        if stage == sb.Stage.TRAIN:
+            self.train_stats = stats
+            return
+        self.table.score(self.hparams.metric_jobs, progressbar=not self.noprogressbar)
+        stats.update(self.table.means())
+        for failure in self.table.failures:
+            logger.warning(f"Not scored, and left out of that mean: {failure}")
+        if stage == sb.Stage.VALID:
+            self._end_epoch(epoch, stats)
+        else:
+            self._end_test(stats)
+
+    def _end_epoch(self, epoch: int, stats: dict[str, float]) -> None:
+        phase = self.phase(epoch)
+        meta = {"epoch": epoch, "phase": phase, "lr": self.lr}
+        if self.checkpointer is not None:
+            kind, key = next(iter(self._best_key().items()))
+            self.checkpointer.save_and_keep_only(
+                meta={**meta, **stats},
+                **{f"{kind}s": [key]},
+                # Phase two must not push out the best checkpoint of phase one.
+                ckpt_predicate=lambda c: c.meta.get("phase", phase) == phase,
+            )
+        logs = [self.hparams.train_logger]
+        if getattr(self.hparams, "tensorboard_train_logger", None) is not None:
+            logs.append(self.hparams.tensorboard_train_logger)
+        for log in logs:
+            log.log_stats(meta, self.train_stats, stats)
+
+    def _end_test(self, stats: dict[str, float]) -> None:
+        self.table.write_csv(self.hparams.scores_file)
+        failed = {"clips not scored": len(self.table.failures)}
+        self.test_stats = {**stats, **failed}
+        self.hparams.train_logger.log_stats(
+            {"epoch loaded": self.hparams.epoch_counter.current},
+            test_stats=self.test_stats,
+        )
+
+    # --------------------------------------------------------------------- test
+
+    def on_evaluate_start(
+        self, max_key: str | None = None, min_key: str | None = None
+    ) -> None:
+        """Load the best checkpoint of the last phase, by `ckpt_metric`."""
+        if self.checkpointer is None:
+            return
+        phase = 2 if self.hparams.phase_two_epochs else 1
+        keys = {"max_key": max_key, "min_key": min_key}
+        if not (max_key or min_key):
+            keys = self._best_key()
+        self.checkpointer.recover_if_possible(
+            **keys, ckpt_predicate=lambda c: c.meta.get("phase") == phase
+        )
+
+
+def _checkpoints(folder: str) -> Checkpointer:
+    """Return the checkpoints of a finished run, from its output folder."""
+    for path in (Path(folder) / "save", Path(folder)):
+        if list(path.glob("CKPT*")):
+            return Checkpointer(path)
+    raise ValueError(
+        f"baseline_folder {folder} holds no checkpoint (CKPT+...), nor does its save "
+        "folder: give the output_folder of a trained baseline."
+    )
+
+
+def _load_enhancer(enhancer: nn.Module, checkpoint: Checkpoint) -> None:
+    """Load a checkpoint's enhancer, strictly."""
+    path = checkpoint.paramfiles.get("enhancer", checkpoint.path / "enhancer.ckpt")
+    try:
+        enhancer.load_state_dict(torch.load(path, "cpu", weights_only=True))
+    except (OSError, RuntimeError) as error:
+        first = " ".join(str(error).split("\n\t")[:2])
+        raise ValueError(
+            f"{path} doesn't fit the model: {first} Start from a baseline that was "
+            "trained with the same model settings."
+        ) from error

@@ -1,0 +1,7 @@
+"""Training objectives, each `loss(enhanced, clean, lengths) -> scalar`."""
+
+from speechbrain_mal.losses.deepfilternet import DeepFilterNetLoss
+from speechbrain_mal.losses.model_as_loss import ModelAsLoss
+from speechbrain_mal.losses.weighted import WeightedLoss
+
+__all__ = ["DeepFilterNetLoss", "ModelAsLoss", "WeightedLoss"]

@@ -1,0 +1,41 @@
+"""Scale-invariant signal-to-distortion ratio (Le Roux et al., ICASSP 2019)."""
+
+import numpy as np
+
+
+def si_sdr(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int = 0) -> float:
+    """SI-SDR of one clip: `10 log10(|a s|^2 / |a s - e|^2)`, `a = <e, s> / |s|^2`.
+
+    Arguments
+    ---------
+    enhanced, clean : np.ndarray
+        Waveforms, `[samples]`.
+    sample_rate : int
+        Not used; metrics share their signature.
+
+    Returns
+    -------
+    float
+        In dB; infinite for a scaled copy of the clean speech.
+
+    Raises
+    ------
+    ValueError
+        When the clean or the enhanced clip is silent: the ratio has no value.
+
+    Example
+    -------
+    >>> clean = np.array([1.0, 0.0, -1.0, 0.0])
+    >>> noise = np.array([0.0, 0.1, 0.0, -0.1])
+    >>> round(si_sdr(3 * (clean + noise), clean), 1)
+    20.0
+    """
+    enhanced, clean = enhanced.astype(np.float64), clean.astype(np.float64)
+    power = clean @ clean
+    if power == 0 or not enhanced.any():
+        silent = "clean" if power == 0 else "enhanced"
+        raise ValueError(f"SI-SDR: the {silent} clip is silent")
+    target = (enhanced @ clean) / power * clean
+    distortion = enhanced - target
+    with np.errstate(divide="ignore"):
+        return float(10 * np.log10((target @ target) / (distortion @ distortion)))

@@ -1,0 +1,364 @@
+"""DeepFilterNet2 in pure PyTorch, at any sampling rate and width.
+
+H. Schroeter, A. N. Escalante-B., T. Rosenkranz, A. Maier, "DeepFilterNet2: Towards
+real-time speech enhancement on embedded devices for full-band audio", IWAENC 2022.
+Weights of the public code load by name (`load_public_weights`) and give its output.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechbrain_mal.models.frontend import FrontEnd
+from speechbrain_mal.models.layers import (
+    ConvBlock,
+    GroupedLinear,
+    SqueezedGRU,
+    TransposedConvBlock,
+)
+
+LOCAL_SNR_RANGE_DB = (-15.0, 35.0)  # lsnr_min, lsnr_max of the public configuration
+
+
+class DeepFilterNet2Encoder(nn.Module):
+    """Waveform to the embedding of every frame: DeepFilterNet2's front half.
+
+    Arguments
+    ---------
+    front_end : FrontEnd
+        Analysis and features.
+    channels : int
+        Convolution channels.
+    embedding_size : int
+        Hidden units of the embedding GRU, the width of the bottleneck.
+    linear_groups : int
+        Groups of the grouped linear layers.
+    lookahead : int
+        Frames of the future that the features contain.
+
+    Example
+    -------
+    >>> encoder = DeepFilterNet2(
+    ...     sample_rate=16000, channels=16, embedding_size=64, df_hidden_size=64
+    ... ).encoder
+    >>> stages = encoder(torch.randn(2, 16000))
+    >>> [list(stage.shape) for stage in stages][-1]
+    [2, 102, 64]
+    """
+
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        channels: int = 64,
+        embedding_size: int = 256,
+        linear_groups: int = 8,
+        lookahead: int = 2,
+    ):
+        super().__init__()
+        self.front_end = front_end
+        self.lookahead = lookahead
+        bands, bins = front_end.erb_spread.shape[0], front_end.df_bins
+        self.erb_conv0 = ConvBlock(1, channels, (3, 3))
+        self.erb_conv1 = ConvBlock(channels, channels, (1, 3), frequency_stride=2)
+        self.erb_conv2 = ConvBlock(channels, channels, (1, 3), frequency_stride=2)
+        self.erb_conv3 = ConvBlock(channels, channels, (1, 3))
+        self.df_conv0 = ConvBlock(2, channels, (3, 3))
+        self.df_conv1 = ConvBlock(channels, channels, (1, 3), frequency_stride=2)
+        width = channels * bands // 4
+        self.df_fc_emb = nn.Sequential(
+            GroupedLinear(channels * bins // 2, width, linear_groups), nn.ReLU()
+        )
+        self.emb_gru = SqueezedGRU(
+            2 * width, embedding_size, linear_groups=linear_groups
+        )
+        self.lsnr_fc = nn.Sequential(nn.Linear(embedding_size, 1), nn.Sigmoid())
+
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
+        """Return every stage's features of a batch of waveforms.
+
+        Arguments
+        ---------
+        waveforms : Tensor
+            `[B, samples]`.
+        lengths : Tensor, optional
+            SpeechBrain's relative lengths, `[B]`. With them the features of a clip
+            do not depend on its padding, which has to be zero.
+
+        Returns
+        -------
+        list of Tensor
+            Shallow to deep, time on dim 1: four stages of the ERB path and two of
+            the DF path `[B, T, F, C]`, then the embedding `[B, T, embedding_size]`.
+        """
+        frames = self.frames(waveforms, lengths)
+        return self.encode(self.front_end.analysis(waveforms), frames)
+
+    def frames(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """Return the frames of every clip, `[B]`, or None where no lengths are."""
+        if lengths is None:
+            return None
+        samples = (lengths * waveforms.shape[1]).round().long()
+        return self.front_end.frames(samples)
+
+    def encode(self, spectrum: Tensor, frames: Tensor | None = None) -> list[Tensor]:
+        """Return the stages as `forward` does, from a complex spectrum `[B, T, F]`."""
+        erb, low = self.front_end.features(spectrum, frames)
+        low = torch.view_as_real(low).permute(0, 3, 1, 2)
+        erb0 = self.erb_conv0(self._look_ahead(erb[:, None]))
+        erb1 = self.erb_conv1(erb0)
+        erb2 = self.erb_conv2(erb1)
+        erb3 = self.erb_conv3(erb2)
+        df0 = self.df_conv0(self._look_ahead(low))
+        df1 = self.df_conv1(df0)
+        erb0, erb1, erb2, erb3, df0, df1 = (
+            stage.permute(0, 2, 3, 1) for stage in (erb0, erb1, erb2, erb3, df0, df1)
+        )
+        joint = torch.cat([erb3.flatten(2), self.df_fc_emb(df1.flatten(2))], dim=-1)
+        return [erb0, erb1, erb2, erb3, df0, df1, self.emb_gru(joint)]
+
+    def local_snr(self, embedding: Tensor) -> Tensor:
+        """Return the local SNR in dB, `[B, T]`, from the embedding `[B, T, E]`."""
+        low, high = LOCAL_SNR_RANGE_DB
+        return self.lsnr_fc(embedding).squeeze(-1) * (high - low) + low
+
+    def _look_ahead(self, features: Tensor) -> Tensor:
+        """Shift `[B, C, T, F]` by the look-ahead, zeros at the end."""
+        return F.pad(features, (0, 0, -self.lookahead, self.lookahead))
+
+
+class ERBDecoder(nn.Module):
+    """Embedding and ERB path to a gain in [0, 1] for every band and frame."""
+
+    def __init__(
+        self, bands: int, channels: int, hidden: int, layers: int, groups: int
+    ):
+        super().__init__()
+        self.emb_gru = SqueezedGRU(
+            hidden, hidden, channels * bands // 4, layers, groups, skip=True
+        )
+        for stage in range(4):
+            setattr(self, f"conv{stage}p", ConvBlock(channels, channels, (1, 1)))
+        self.convt3 = ConvBlock(channels, channels, (1, 3))
+        self.convt2 = TransposedConvBlock(channels)
+        self.convt1 = TransposedConvBlock(channels)
+        self.conv0_out = ConvBlock(channels, 1, (1, 3), activation=nn.Sigmoid)
+
+    def forward(self, embedding: Tensor, erb: list[Tensor]) -> Tensor:
+        """Return gains `[B, T, bands]` from `[B, T, E]` and four `[B, T, F, C]`."""
+        erb0, erb1, erb2, erb3 = (stage.permute(0, 3, 1, 2) for stage in erb)
+        deep = self.emb_gru(embedding).unflatten(-1, (erb3.shape[-1], -1))
+        deep = self.convt3(self.conv3p(erb3) + deep.permute(0, 3, 1, 2))
+        deep = self.convt2(self.conv2p(erb2) + deep)
+        deep = self.convt1(self.conv1p(erb1) + deep)
+        return self.conv0_out(self.conv0p(erb0) + deep).squeeze(1)
+
+
+class DFDecoder(nn.Module):
+    """Embedding and first stage of the DF path to complex filter taps."""
+
+    def __init__(
+        self,
+        bins: int,
+        order: int,
+        channels: int,
+        embedding_size: int,
+        hidden: int,
+        layers: int,
+        groups: int,
+    ):
+        super().__init__()
+        self.bins = bins
+        self.df_convp = ConvBlock(channels, 2 * order, (5, 1))
+        # The package leaves this GRU's groups at 8, whatever the others have.
+        self.df_gru = SqueezedGRU(
+            embedding_size, hidden, layers=layers, linear_groups=8, skip=True
+        )
+        self.df_out = nn.Sequential(
+            GroupedLinear(hidden, 2 * order * bins, groups), nn.Tanh()
+        )
+        # The package's decoder has this output, and its forward pass never uses it:
+        # here it only keeps the public weights' names and number.
+        self.df_fc_a = nn.Sequential(nn.Linear(hidden, 1)).requires_grad_(False)
+
+    def forward(self, embedding: Tensor, df0: Tensor) -> Tensor:
+        """Return complex taps `[B, T, bins, order]` of embedding and DF path."""
+        pathway = self.df_convp(df0.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        taps = self.df_out(self.df_gru(embedding)).unflatten(-1, (self.bins, -1))
+        return torch.view_as_complex((taps + pathway).unflatten(-1, (-1, 2)))
+
+
+class DeepFilterNet2(nn.Module):
+    """DeepFilterNet2: ERB gains, then a complex filter over time in the lowest bins.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Sampling rate in Hz.
+    n_fft, hop_length : int, optional
+        Frame and shift in samples; 20 ms and 10 ms when not given.
+    erb_bands : int
+        ERB bands, a multiple of 8.
+    min_erb_bins : int
+        Least STFT bins a band.
+    df_bins : int
+        Lowest STFT bins that are deep-filtered, a multiple of 2.
+    df_order : int
+        Frames each deep filter spans.
+    df_lookahead : int
+        Frames of the future among them.
+    lookahead : int
+        Frames of the future in the features.
+    channels : int
+        Convolution channels.
+    embedding_size, df_hidden_size : int
+        Hidden units of the embedding's and the DF decoder's GRUs.
+    erb_layers : int
+        GRU layers of the ERB decoder.
+    df_layers : int
+        GRU layers of the DF decoder.
+    linear_groups : int
+        Groups of the grouped linear layers.
+
+    Raises
+    ------
+    ValueError
+        When a size does not divide as the layers need it.
+
+    Example
+    -------
+    >>> model = DeepFilterNet2()
+    >>> sum(parameter.numel() for parameter in model.parameters())
+    2306236
+    >>> model(torch.randn(1, 48000)).shape
+    torch.Size([1, 48000])
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 48000,
+        n_fft: int | None = None,
+        hop_length: int | None = None,
+        erb_bands: int = 32,
+        min_erb_bins: int = 2,
+        df_bins: int = 96,
+        df_order: int = 5,
+        df_lookahead: int = 2,
+        lookahead: int = 2,
+        channels: int = 64,
+        embedding_size: int = 256,
+        df_hidden_size: int = 256,
+        erb_layers: int = 2,
+        df_layers: int = 2,
+        linear_groups: int = 8,
+    ):
+        super().__init__()
+        if erb_bands % 8 or df_bins % 2:
+            raise ValueError(
+                f"erb_bands ({erb_bands}) must be a multiple of 8 and df_bins "
+                f"({df_bins}) of 2."
+            )
+        self.df_order = df_order
+        self.df_lookahead = df_lookahead
+        front_end = FrontEnd(
+            sample_rate,
+            n_fft or sample_rate // 50,
+            hop_length or sample_rate // 100,
+            erb_bands,
+            min_erb_bins,
+            df_bins,
+        )
+        self.encoder = DeepFilterNet2Encoder(
+            front_end, channels, embedding_size, linear_groups, lookahead
+        )
+        self.erb_dec = ERBDecoder(
+            erb_bands, channels, embedding_size, erb_layers, linear_groups
+        )
+        self.df_dec = DFDecoder(
+            df_bins,
+            df_order,
+            channels,
+            embedding_size,
+            df_hidden_size,
+            df_layers,
+            linear_groups,
+        )
+
+    def forward(
+        self,
+        noisy: Tensor,
+        lengths: Tensor | None = None,
+        return_auxiliary: bool = False,
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """Enhance a batch of waveforms.
+
+        Arguments
+        ---------
+        noisy : Tensor
+            `[B, samples]`.
+        lengths : Tensor, optional
+            SpeechBrain's relative lengths, `[B]`; with them a clip's result does not
+            depend on its padding, which has to be zero.
+        return_auxiliary : bool
+            Return what `DeepFilterNetLoss` trains besides the waveform, too.
+
+        Returns
+        -------
+        enhanced : Tensor
+            `[B, samples]`, aligned with `noisy`.
+        auxiliary : dict
+            With `return_auxiliary`: `local_snr` in dB, `[B, T]`.
+        """
+        front_end = self.encoder.front_end
+        spectrum = front_end.analysis(noisy)
+        frames = self.encoder.frames(noisy, lengths)
+        *erb, df0, _, embedding = self.encoder.encode(spectrum, frames)
+        gains = self.erb_dec(embedding, erb) @ front_end.erb_spread
+        enhanced = self.deep_filter(spectrum * gains, self.df_dec(embedding, df0))
+        waveforms = front_end.synthesis(enhanced, noisy.shape[-1])
+        if not return_auxiliary:
+            return waveforms
+        return waveforms, {"local_snr": self.encoder.local_snr(embedding)}
+
+    def deep_filter(self, spectrum: Tensor, taps: Tensor) -> Tensor:
+        """Filter the lowest bins over time.
+
+        Arguments
+        ---------
+        spectrum : Tensor
+            Complex spectrum, `[B, T, F]`.
+        taps : Tensor
+            Complex filters, `[B, T, bins, order]`, the oldest frame first.
+
+        Returns
+        -------
+        Tensor
+            Complex spectrum with its lowest `bins` filtered, `[B, T, F]`.
+        """
+        bins = taps.shape[2]
+        past = self.df_order - 1 - self.df_lookahead
+        low = F.pad(spectrum[..., :bins], (0, 0, past, self.df_lookahead))
+        low = (low.unfold(1, self.df_order, 1) * taps).sum(-1)
+        return torch.cat([low, spectrum[..., bins:]], dim=-1)
+
+    def load_public_weights(self, weights: dict[str, Tensor]) -> None:
+        """Load a state dict of the public package's `DfNet`, strictly.
+
+        Arguments
+        ---------
+        weights : dict
+            State dict of `df.deepfilternet2.DfNet` with deep filtering, of the same
+            sizes as this model.
+
+        Raises
+        ------
+        RuntimeError
+            When a weight is missing, unexpected or of another shape.
+        """
+        constant = ("erb_fb", "mask.")  # the filter bank, which the package registers
+        self.load_state_dict(
+            {
+                name.replace("enc.", "encoder.", 1) if name[:4] == "enc." else name: w
+                for name, w in weights.items()
+                if not name.startswith(constant)
+            }
+        )

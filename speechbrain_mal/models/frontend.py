@@ -1,0 +1,292 @@
+"""Analysis, synthesis and input features of DeepFilterNet2, all differentiable.
+
+The definitions are those of the public package (`deepfilternet` 0.5.6, `libDF`):
+a Vorbis window for analysis and synthesis, a short-time Fourier transform in
+streaming alignment, log power in ERB bands minus its running mean, and the lowest
+bins divided by the root of their running mean magnitude.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ERB_NORM_INIT_DB = (-60.0, -90.0)  # libDF MEAN_NORM_INIT, first to last band
+UNIT_NORM_INIT = (1e-3, 1e-4)  # libDF UNIT_NORM_INIT, first to last bin
+SCAN_BLOCK = 256  # frames a matrix product of the scan spans
+
+
+def exponential_running_mean(x: Tensor, decay: float, initial: Tensor) -> Tensor:
+    """Return `s[t] = decay * s[t-1] + (1 - decay) * x[t]`, along dim 1.
+
+    The recurrence is linear, so a block of frames is one product with a lower
+    triangular matrix and the blocks are chained by the same recurrence over their
+    last values: no Python loop over frames, cost linear in their number.
+
+    Arguments
+    ---------
+    x : Tensor
+        Input, `[B, T, F]`.
+    decay : float
+        Weight of the past, in (0, 1).
+    initial : Tensor
+        State before the first frame, `[F]` or `[B, F]`.
+
+    Returns
+    -------
+    Tensor
+        The state after every frame, `[B, T, F]`.
+
+    Example
+    -------
+    >>> x = torch.ones(1, 3, 1)
+    >>> exponential_running_mean(x, 0.5, torch.zeros(1)).flatten()
+    tensor([0.5000, 0.7500, 0.8750])
+    """
+    batch, frames, bins = x.shape
+    block = min(frames, SCAN_BLOCK)
+    time = torch.arange(block, device=x.device, dtype=x.dtype)
+    powers = decay ** (time[:, None] - time).clamp_min(0)
+    weights = ((1 - decay) * powers).tril()
+    if frames == block:
+        past = initial.expand(batch, bins)[:, None]
+        return weights @ x + decay ** (time[:, None] + 1) * past
+    blocks = F.pad(x, (0, 0, 0, -frames % block)).unflatten(1, (-1, block))
+    within = weights @ blocks
+    # The state at a block's end: what it holds itself, plus the decayed state before.
+    ends = exponential_running_mean(
+        within[:, :, -1] / (1 - decay**block), decay**block, initial
+    )
+    before = torch.cat([initial.expand(batch, bins)[:, None], ends[:, :-1]], dim=1)
+    states = within + decay ** (time[:, None] + 1) * before[:, :, None]
+    return states.flatten(1, 2)[:, :frames]
+
+
+def erb_widths(
+    sample_rate: int, n_fft: int, bands: int = 32, min_bins: int = 2
+) -> list[int]:
+    """Return the STFT bins of each ERB-spaced band, as libDF divides them.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Sampling rate in Hz.
+    n_fft : int
+        FFT size in samples; the widths add up to `n_fft // 2 + 1`.
+    bands : int
+        Number of bands.
+    min_bins : int
+        Least bins a band; the bins it borrows are missing from the next bands.
+
+    Returns
+    -------
+    list of int
+        Bins per band, low to high.
+
+    Raises
+    ------
+    ValueError
+        When there are not enough bins for the bands.
+
+    Example
+    -------
+    >>> erb_widths(16000, 320)[:4], sum(erb_widths(16000, 320))
+    ([2, 2, 2, 2], 161)
+    """
+    bins = n_fft // 2 + 1
+    if bands * min_bins > bins:
+        raise ValueError(
+            f"{bands} ERB bands of at least {min_bins} bins need {bands * min_bins} "
+            f"STFT bins, but an FFT of {n_fft} has {bins}: use fewer bands."
+        )
+    erb_high = 9.265 * math.log1p(sample_rate // 2 / (24.7 * 9.265))
+    widths, previous, borrowed = [], 0, 0
+    for band in range(1, bands + 1):
+        edge_hz = 24.7 * 9.265 * math.expm1(band * erb_high / bands / 9.265)
+        edge = math.floor(edge_hz / (sample_rate / n_fft) + 0.5)
+        width = edge - previous - borrowed
+        borrowed = max(min_bins - width, 0)
+        widths.append(max(width, min_bins))
+        previous = edge
+    widths[-1] += bins - sum(widths)
+    return widths
+
+
+class FrontEnd(nn.Module):
+    """Waveform to spectrum and features, and spectrum back to a waveform.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Sampling rate in Hz.
+    n_fft : int
+        FFT size in samples, a multiple of `hop_length`.
+    hop_length : int
+        Frame shift in samples, at most half of `n_fft`.
+    erb_bands : int
+        Number of ERB bands.
+    min_erb_bins : int
+        Least STFT bins a band.
+    df_bins : int
+        Lowest STFT bins that the complex feature takes.
+    tau_seconds : float
+        Time constant of the running means, in seconds.
+
+    Raises
+    ------
+    ValueError
+        When `hop_length` does not divide `n_fft`, or the bins do not suffice.
+
+    Example
+    -------
+    >>> front_end = FrontEnd(sample_rate=16000, n_fft=320, hop_length=160)
+    >>> spectrum = front_end.analysis(torch.randn(2, 16000))
+    >>> spectrum.shape
+    torch.Size([2, 102, 161])
+    >>> erb, low = front_end.features(spectrum)
+    >>> erb.shape, low.shape
+    (torch.Size([2, 102, 32]), torch.Size([2, 102, 96]))
+    >>> front_end.synthesis(spectrum, 16000).shape
+    torch.Size([2, 16000])
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 48000,
+        n_fft: int = 960,
+        hop_length: int = 480,
+        erb_bands: int = 32,
+        min_erb_bins: int = 2,
+        df_bins: int = 96,
+        tau_seconds: float = 1.0,
+    ):
+        super().__init__()
+        if n_fft % hop_length or n_fft < 2 * hop_length:
+            raise ValueError(
+                f"hop_length ({hop_length}) must divide n_fft ({n_fft}) and be at "
+                "most half of it."
+            )
+        if df_bins > n_fft // 2 + 1:
+            raise ValueError(
+                f"df_bins is {df_bins}; an FFT of {n_fft} has {n_fft // 2 + 1} bins."
+            )
+        self.sample_rate = sample_rate
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.df_bins = df_bins
+        self.decay = _decay(hop_length / sample_rate / tau_seconds)
+        widths = torch.tensor(erb_widths(sample_rate, n_fft, erb_bands, min_erb_bins))
+        # Everything below follows from the arguments, so no checkpoint holds it.
+        band = torch.repeat_interleave(torch.arange(erb_bands), widths)
+        spread = F.one_hot(band, erb_bands).float()
+        self.register_buffer("window", _vorbis_window(n_fft), persistent=False)
+        self.register_buffer("erb_mean", spread / widths, persistent=False)
+        self.register_buffer("erb_spread", spread.t().contiguous(), persistent=False)
+        initial_db = torch.linspace(*ERB_NORM_INIT_DB, erb_bands)
+        self.register_buffer("erb_initial", initial_db, persistent=False)
+        initial_magnitude = torch.linspace(*UNIT_NORM_INIT, df_bins)
+        self.register_buffer("unit_initial", initial_magnitude, persistent=False)
+
+    def frames(self, samples: int | Tensor) -> int | Tensor:
+        """Return the number of frames of a clip of `samples` samples."""
+        return samples // self.hop_length + self.n_fft // self.hop_length
+
+    def analysis(self, waveforms: Tensor) -> Tensor:
+        """Short-time Fourier transform in streaming alignment.
+
+        Arguments
+        ---------
+        waveforms : Tensor
+            `[B, samples]`; frame `t` ends at sample `(t + 1) * hop_length`, and the
+            clip is followed by `n_fft` zeros.
+
+        Returns
+        -------
+        Tensor
+            Complex spectrum, `[B, frames(samples), n_fft // 2 + 1]`.
+        """
+        samples = waveforms.shape[-1]
+        overlap = self.n_fft - self.hop_length
+        tail = self.frames(samples) * self.hop_length - samples
+        spectrum = torch.stft(
+            F.pad(waveforms, (overlap, tail)),
+            self.n_fft,
+            self.hop_length,
+            window=self.window,
+            center=False,
+            return_complex=True,
+        )
+        return spectrum.transpose(1, 2) * (2 * self.hop_length / self.n_fft**2)
+
+    def synthesis(self, spectrum: Tensor, samples: int) -> Tensor:
+        """Inverse of `analysis`: overlap-add, aligned to the sample.
+
+        Arguments
+        ---------
+        spectrum : Tensor
+            Complex spectrum, `[B, T, n_fft // 2 + 1]`.
+        samples : int
+            Length of the waveform.
+
+        Returns
+        -------
+        Tensor
+            `[B, samples]`.
+        """
+        frames = torch.fft.irfft(spectrum, n=self.n_fft, norm="forward") * self.window
+        hops = frames.unflatten(-1, (-1, self.hop_length)).unbind(2)
+        last = len(hops) - 1
+        stream = sum(F.pad(hop, (0, 0, i, last - i)) for i, hop in enumerate(hops))
+        overlap = self.n_fft - self.hop_length
+        return stream.flatten(1)[:, overlap : overlap + samples]
+
+    def features(
+        self, spectrum: Tensor, frames: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """ERB feature and complex feature of a spectrum.
+
+        Arguments
+        ---------
+        spectrum : Tensor
+            Complex spectrum, `[B, T, n_fft // 2 + 1]`.
+        frames : Tensor, optional
+            Number of frames of each clip, `[B]`: features beyond are zero, as they
+            are beyond the last frame of a clip on its own.
+
+        Returns
+        -------
+        erb : Tensor
+            Log power per band over its running mean, in units of 40 dB,
+            `[B, T, erb_bands]`.
+        low : Tensor
+            Lowest bins over the root of their running mean magnitude, complex,
+            `[B, T, df_bins]`.
+        """
+        power = torch.view_as_real(spectrum).square().sum(-1)
+        level_db = 10 * (power @ self.erb_mean + 1e-10).log10()
+        mean_db = exponential_running_mean(level_db, self.decay, self.erb_initial)
+        erb = (level_db - mean_db) / 40
+
+        low = spectrum[..., : self.df_bins]
+        mean = exponential_running_mean(low.abs(), self.decay, self.unit_initial)
+        # After minutes of digital silence the mean underflows and 0/0 would follow;
+        # 1e-12 is far below the least significant bit of 16-bit audio.
+        low = low / mean.clamp_min(1e-12).sqrt()
+        if frames is not None:
+            inside = torch.arange(erb.shape[1], device=erb.device) < frames[:, None]
+            erb, low = erb * inside[..., None], low * inside[..., None]
+        return erb, low
+
+
+def _vorbis_window(n_fft: int) -> Tensor:
+    phase = torch.arange(n_fft, dtype=torch.float64).add(0.5) * math.pi / n_fft
+    return torch.sin(math.pi / 2 * phase.sin().square()).float()
+
+
+def _decay(hops_per_tau: float) -> float:
+    """Return `exp(-hops_per_tau)` rounded as the package does: 3 digits, if below 1."""
+    exact, digits = math.exp(-hops_per_tau), 3
+    while round(exact, digits) >= 1:
+        digits += 1
+    return round(exact, digits)
