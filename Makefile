@@ -13,8 +13,16 @@ lint: install
 	$(RUN) -m ruff format --check .
 	$(RUN) -m yamllint --strict .
 
+RECIPE := recipes/VoiceBank
 demo: install
-	$(RUN) demo.py
+	$(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/baseline.yaml \
+		--data_folder samples/voicebank --output_folder demo/baseline \
+		--number_of_epochs 30 --batch_size 8 --crop_seconds 1.5
+	$(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/mal_dynamic.yaml \
+		--data_folder samples/voicebank --output_folder demo/mal_dynamic \
+		--baseline_folder demo/baseline --batch_size 8 --crop_seconds 1.5
+	$(RUN) -m speechbrain_mal.analysis.report demo/baseline demo/mal_dynamic \
+		--data-folder samples/voicebank --pictures demo/pictures
 
 install: $(VENV)/installed
 

@@ -131,7 +131,8 @@ class DeepFilterNetLoss(nn.Module):
     def _compress(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
         """Return `Y |Y|^(gamma-1)` as `[B, T, F, 2]` and `|Y|^gamma` as `[B, T, F]`."""
         spectrum = torch.view_as_real(spectrum)
-        power = spectrum.square().sum(-1).clamp_min(SILENCE**2)
+        real, imaginary = spectrum.unbind(-1)  # faster than a sum over the last axis
+        power = (real * real + imaginary * imaginary).clamp_min(SILENCE**2)
         log_power = power.log()  # two exponentials cost less than a power does
         magnitude = (log_power * (self.gamma / 2)).exp()
         scale = (log_power * ((self.gamma - 1) / 2)).exp()

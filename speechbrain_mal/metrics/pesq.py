@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from speechbrain_mal.metrics.silence import refuse_silence
+
 PESQ_RATE = 16000  # Hz; P.862.2 is defined at no other
 
 
@@ -23,7 +25,7 @@ def pesq_wb(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     Raises
     ------
     ValueError
-        When PESQ finds no speech in the reference, or the clip is too short.
+        When a clip is silent or too short, or PESQ finds no speech in the reference.
 
     Example
     -------
@@ -34,6 +36,7 @@ def pesq_wb(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     """
     from pesq import PesqError, pesq
 
+    refuse_silence("PESQ", clean=clean, enhanced=enhanced)
     if sample_rate != PESQ_RATE:
         from scipy.signal import resample_poly
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from speechbrain_mal.metrics.silence import refuse_silence
+
 
 def si_sdr(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int = 0) -> float:
     """SI-SDR of one clip: `10 log10(|a s|^2 / |a s - e|^2)`, `a = <e, s> / |s|^2`.
@@ -31,11 +33,8 @@ def si_sdr(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int = 0) -> flo
     20.0
     """
     enhanced, clean = enhanced.astype(np.float64), clean.astype(np.float64)
-    power = clean @ clean
-    if power == 0 or not enhanced.any():
-        silent = "clean" if power == 0 else "enhanced"
-        raise ValueError(f"SI-SDR: the {silent} clip is silent")
-    target = (enhanced @ clean) / power * clean
+    refuse_silence("SI-SDR", clean=clean, enhanced=enhanced)
+    target = (enhanced @ clean) / (clean @ clean) * clean
     distortion = enhanced - target
     with np.errstate(divide="ignore"):
         return float(10 * np.log10((target @ target) / (distortion @ distortion)))

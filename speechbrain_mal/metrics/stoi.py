@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 
+from speechbrain_mal.metrics.silence import refuse_silence
+
 
 def estoi(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     """ESTOI of one clip, by the package `pystoi`.
@@ -23,7 +25,7 @@ def estoi(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     Raises
     ------
     ValueError
-        When fewer than 30 frames of speech (0.4 s) are left without silence.
+        When the clean clip is silent, or less than 0.4 s of it is not.
 
     Example
     -------
@@ -33,6 +35,7 @@ def estoi(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     """
     from pystoi import stoi
 
+    refuse_silence("ESTOI", clean=clean)
     with warnings.catch_warnings():
         # pystoi warns and returns 1e-5 where there is nothing to measure.
         warnings.simplefilter("error", RuntimeWarning)

@@ -160,6 +160,7 @@ class DFDecoder(nn.Module):
         self,
         bins: int,
         order: int,
+        lookahead: int,
         channels: int,
         embedding_size: int,
         hidden: int,
@@ -169,6 +170,7 @@ class DFDecoder(nn.Module):
         super().__init__()
         self.bins = bins
         self.df_convp = ConvBlock(channels, 2 * order, (5, 1))
+        self._pass_through(order - 1 - lookahead)
         # The package leaves this GRU's groups at 8, whatever the others have.
         self.df_gru = SqueezedGRU(
             embedding_size, hidden, layers=layers, linear_groups=8, skip=True
@@ -179,6 +181,17 @@ class DFDecoder(nn.Module):
         # The package's decoder has this output, and its forward pass never uses it:
         # here it only keeps the public weights' names and number.
         self.df_fc_a = nn.Sequential(nn.Linear(hidden, 1)).requires_grad_(False)
+
+    @torch.no_grad()
+    def _pass_through(self, tap: int) -> None:
+        """Let training start from filters that pass the current frame, nearly alone.
+
+        Random filters turn the lowest bins into noise, and the first epochs would go
+        into learning to leave them alone.
+        """
+        norm = self.df_convp[-2]
+        norm.weight.fill_(0.1)
+        norm.bias[2 * tap] = 1.0  # its real part; the bias is 0 elsewhere
 
     def forward(self, embedding: Tensor, df0: Tensor) -> Tensor:
         """Return complex taps `[B, T, bins, order]` of embedding and DF path."""
@@ -276,6 +289,7 @@ class DeepFilterNet2(nn.Module):
         self.df_dec = DFDecoder(
             df_bins,
             df_order,
+            df_lookahead,
             channels,
             embedding_size,
             df_hidden_size,

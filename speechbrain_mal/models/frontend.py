@@ -263,7 +263,8 @@ class FrontEnd(nn.Module):
             Lowest bins over the root of their running mean magnitude, complex,
             `[B, T, df_bins]`.
         """
-        power = torch.view_as_real(spectrum).square().sum(-1)
+        real, imaginary = torch.view_as_real(spectrum).unbind(-1)
+        power = real * real + imaginary * imaginary
         level_db = 10 * (power @ self.erb_mean + 1e-10).log10()
         mean_db = exponential_running_mean(level_db, self.decay, self.erb_initial)
         erb = (level_db - mean_db) / 40

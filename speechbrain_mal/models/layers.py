@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechbrain_mal.models.gru import GRU
 
 
 class ConvBlock(nn.Sequential):
@@ -57,6 +60,28 @@ class ConvBlock(nn.Sequential):
         if groups > 1 and max(kernel_size) > 1:
             layers.append(nn.Conv2d(out_channels, out_channels, 1, bias=False))
         super().__init__(*layers, nn.BatchNorm2d(out_channels), activation())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, in_channels, T, F]` to `[B, out_channels, T, F / stride]`."""
+        layers = list(self)
+        if isinstance(layers[0], nn.ConstantPad2d):
+            x = layers.pop(0)(x)
+        first, second = layers[:2]
+        if first.groups == 2 and isinstance(second, nn.Conv2d):
+            # Both are linear, and one dense kernel is faster than two groups are.
+            kernel = _fold(first.weight, second.weight)
+            x = F.conv2d(x, kernel, stride=first.stride, padding=first.padding)
+            layers = layers[2:]
+        for layer in layers:
+            x = layer(x)
+        return x
+
+
+def _fold(grouped: Tensor, pointwise: Tensor) -> Tensor:
+    """Return the kernel of a convolution in two groups and the 1x1 one after it."""
+    grouped = grouped.unflatten(0, (2, -1))
+    pointwise = pointwise.flatten(1).unflatten(1, (2, -1))
+    return torch.einsum("ogm,gmikl->ogikl", pointwise, grouped).flatten(1, 2)
 
 
 class TransposedConvBlock(nn.Sequential):
@@ -166,7 +191,7 @@ class SqueezedGRU(nn.Module):
         self.linear_in = nn.Sequential(
             GroupedLinear(input_size, hidden_size, linear_groups), nn.ReLU()
         )
-        self.gru = nn.GRU(hidden_size, hidden_size, layers, batch_first=True)
+        self.gru = GRU(hidden_size, hidden_size, layers)
         self.linear_out = nn.Identity()
         if output_size is not None:
             self.linear_out = nn.Sequential(
@@ -176,5 +201,5 @@ class SqueezedGRU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, T, input_size]` to `[B, T, output_size or hidden_size]`."""
         x = self.linear_in(x)
-        y = self.gru(x)[0]
+        y = self.gru(x)
         return self.linear_out(y + x if self.skip else y)

@@ -1,0 +1,1 @@
+"""What one does with trained systems: tables and pictures of their results."""

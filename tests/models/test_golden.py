@@ -1,0 +1,148 @@
+"""The public package's weights load, and give the public package's numbers.
+
+`make_golden.py` wrote them. Larger models, when a folder of them lies beside the
+repository, are compared too.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from speechbrain_mal.models import DeepFilterNet2
+
+HERE = Path(__file__).parent
+GOLDEN = sorted((HERE / "golden").glob("*.npz"))
+SHARED_FOLDER = HERE.parents[2] / "shared" / "golden"
+SHARED = sorted(SHARED_FOLDER.glob("*.npz"))
+
+# Of the largest magnitude. Single precision in another order of summation leaves
+# 4e-6 at most (in the ERB feature, whose running mean the package loops over).
+TOLERANCE = 1e-4
+
+# Order of the numbers in `conf` of the shared files.
+CONF_NUMBERS = (
+    "sample_rate",
+    "n_fft",
+    "hop_length",
+    "erb_bands",
+    "df_bins",
+    "min_erb_bins",
+    "lookahead",
+    "df_order",
+    "df_lookahead",
+    "channels",
+    "embedding_size",
+    "df_hidden_size",
+    "erb_layers",
+    "df_layers",
+    "linear_groups",
+)
+
+
+def sizes_of(conf: np.ndarray) -> dict[str, int]:
+    if conf.ndim == 0:
+        return json.loads(conf.item())
+    sizes = dict(zip(CONF_NUMBERS, conf.tolist(), strict=True))
+    sizes["erb_layers"] -= 1  # the package counts the embedding's layer, too
+    return sizes
+
+
+def weights_of(golden: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    names = [name for name in golden if name.startswith("w.")]
+    return {name[2:]: torch.from_numpy(golden[name]) for name in names}
+
+
+def load(path: Path) -> tuple[dict[str, np.ndarray], DeepFilterNet2]:
+    with np.load(path) as file:
+        golden = dict(file)
+    model = DeepFilterNet2(**sizes_of(golden["conf"])).eval()
+    model.load_public_weights(weights_of(golden))
+    return golden, model
+
+
+def as_array(output: torch.Tensor) -> np.ndarray:
+    if output.is_complex():
+        output = torch.view_as_real(output)
+    return output.numpy()
+
+
+@torch.no_grad()
+def compare(path: Path) -> None:
+    golden, model = load(path)
+    noisy = torch.from_numpy(golden["noisy"])
+    encoder = model.encoder
+    spectrum = encoder.front_end.analysis(noisy)
+    erb, low = encoder.front_end.features(spectrum)
+    stages = encoder.encode(spectrum)
+    embedding = stages[-1]
+    outputs = {
+        "feat_erb": erb,
+        "feat_spec": low,
+        "emb": embedding,
+        "erb_mask": model.erb_dec(embedding, stages[:4]),
+        "lsnr": encoder.local_snr(embedding),
+        "enhanced": model(noisy),
+    }
+    for name, output in outputs.items():
+        output = as_array(output)
+        expected = golden[name].reshape(output.shape)
+        limit = TOLERANCE * np.abs(expected).max()
+        np.testing.assert_allclose(output, expected, rtol=0, atol=limit, err_msg=name)
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_output_is_that_of_the_public_package(path):
+    compare(path)
+
+
+@pytest.mark.skipif(not SHARED, reason=f"no folder {SHARED_FOLDER} with *.npz")
+@pytest.mark.parametrize("path", SHARED, ids=lambda path: path.stem)
+def test_output_of_larger_models_is_that_of_the_public_package(path):
+    compare(path)
+
+
+def test_golden_files_are_there():
+    assert len(GOLDEN) >= 3, "run make_golden.py"
+
+
+def test_default_has_the_public_model_s_size():
+    parameters = sum(p.numel() for p in DeepFilterNet2().parameters())
+    assert parameters == 2_306_236
+
+
+@pytest.fixture
+def small():
+    with np.load(GOLDEN[0]) as file:
+        golden = dict(file)
+    return DeepFilterNet2(**sizes_of(golden["conf"])), weights_of(golden)
+
+
+def test_missing_weight_is_an_error(small):
+    model, weights = small
+    del weights["enc.df_conv1.1.weight"]
+    with pytest.raises(RuntimeError, match=r"Missing.*encoder\.df_conv1\.1\.weight"):
+        model.load_public_weights(weights)
+
+
+def test_unexpected_weight_is_an_error(small):
+    model, weights = small
+    weights["enc.df_conv2.1.weight"] = torch.zeros(1)
+    with pytest.raises(RuntimeError, match=r"Unexpected.*encoder\.df_conv2"):
+        model.load_public_weights(weights)
+
+
+def test_weight_of_another_shape_is_an_error(small):
+    model, weights = small
+    weights["df_dec.df_fc_a.0.bias"] = torch.zeros(2)
+    with pytest.raises(RuntimeError, match=r"size mismatch.*df_fc_a"):
+        model.load_public_weights(weights)
+
+
+def test_the_package_s_constant_buffers_are_passed_over(small):
+    model, weights = small
+    model.load_public_weights(
+        {**weights, "erb_fb": torch.zeros(1), "mask.erb_inv_fb": torch.zeros(1)}
+    )

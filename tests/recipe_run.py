@@ -1,0 +1,109 @@
+"""Run a VoiceBank system at toy size; as a script, to be killed in the middle.
+
+usage: recipe_run.py OUTPUT SYSTEM KILL_AT [--key value ...]
+
+KILL_AT is a number of training batches after which the process kills itself with
+SIGKILL, `save:N` to do so while it writes its Nth checkpoint, or `never`.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from hyperpyyaml import load_hyperpyyaml
+
+from speechbrain_mal import MALBrain
+from speechbrain_mal.data import paired_dataset, prepare_voicebank
+
+ROOT = Path(__file__).parent.parent
+TOY = {
+    "data_folder": str(ROOT / "samples" / "voicebank"),
+    "channels": 8,
+    "hidden_size": 32,
+    "batch_size": 8,
+    "crop_seconds": 0.5,
+    "num_workers": 0,
+    "valid_metrics": ["si_sdr"],
+    "test_metrics": ["si_sdr"],
+    "ckpt_metric": "si_sdr",
+    "metric_jobs": 1,
+}
+
+
+def make_brain(output, system, brain_class=MALBrain, run_opts=None, **overrides):
+    """Return a Brain and its datasets, from the recipe's own YAML."""
+    overrides = {**TOY, "output_folder": str(output), **overrides}
+    path = ROOT / "recipes" / "VoiceBank" / "hparams" / f"{system}.yaml"
+    with open(path, encoding="utf-8") as file:
+        hparams = load_hyperpyyaml(file, overrides)
+    os.makedirs(output, exist_ok=True)
+    prepare_voicebank(hparams["data_folder"], output)
+    brain = brain_class(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts={"noprogressbar": True, **(run_opts or {})},
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.datasets = {
+        split: paired_dataset(
+            os.path.join(output, f"{split}.json"),
+            hparams["data_folder"],
+            hparams["train_crop"] if split == "train" else None,
+        )
+        for split in ("train", "valid", "test")
+    }
+    return brain
+
+
+def fit(brain):
+    """Train as the recipe does."""
+    brain.fit(
+        brain.hparams.epoch_counter,
+        brain.datasets["train"],
+        brain.datasets["valid"],
+        train_loader_kwargs=dict(brain.hparams.train_dataloader_options),
+        valid_loader_kwargs=dict(brain.hparams.test_dataloader_options),
+    )
+    return brain
+
+
+class KilledBrain(MALBrain):
+    """Kill the process after some batches, or while it saves."""
+
+    kill_at = "never"
+    batches = saves = 0
+
+    def on_fit_batch_end(self, *args):
+        """Count batches."""
+        KilledBrain.batches += 1
+        if self.kill_at == str(KilledBrain.batches):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_while_saving(number):
+    """Kill the process when the optimizer's file of a checkpoint is half written."""
+    save, seen = torch.save, []
+
+    def half(obj, path, *args, **kwargs):
+        if Path(path).name == "optimizer.ckpt":
+            seen.append(path)
+            if len(seen) == number:
+                Path(path).write_bytes(b"half")
+                os.kill(os.getpid(), signal.SIGKILL)
+        return save(obj, path, *args, **kwargs)
+
+    torch.save = half
+
+
+if __name__ == "__main__":
+    output, system, KilledBrain.kill_at, *rest = sys.argv[1:]
+    if KilledBrain.kill_at.startswith("save:"):
+        kill_while_saving(int(KilledBrain.kill_at[5:]))
+    options = dict(zip(rest[::2], rest[1::2], strict=True))
+    options = {name.lstrip("-"): yaml.safe_load(v) for name, v in options.items()}
+    torch.set_num_threads(1)
+    fit(make_brain(output, system, KilledBrain, {"ckpt_interval_steps": 2}, **options))

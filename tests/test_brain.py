@@ -1,0 +1,218 @@
+import math
+
+import pytest
+import torch
+from recipe_run import fit, make_brain
+
+from speechbrain_mal import MALBrain
+from speechbrain_mal.brain import NonFiniteLossError
+
+VARIANTS = ["mal_frozen_fe", "mal_frozen", "mal_dynamic", "mal_dynamic_per_batch"]
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory):
+    """Return the output folder of a baseline of two epochs."""
+    output = tmp_path_factory.mktemp("baseline")
+    fit(make_brain(output, "baseline", number_of_epochs=2))
+    return output
+
+
+def snapshot(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+class Watched(MALBrain):
+    """Note after every training batch what the encoders are."""
+
+    def on_fit_start(self):
+        super().on_fit_start()
+        self.mal, self.live, self.starts = [], [], []
+
+    def on_stage_start(self, stage, epoch=None):
+        super().on_stage_start(stage, epoch)
+        if stage.name == "TRAIN":
+            self.starts.append(snapshot(self.enhancer))
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        self.mal.append(snapshot(self.loss.added["mal"].encoder))
+        self.live.append(snapshot(self.enhancer.encoder))
+
+
+@pytest.mark.parametrize("system", VARIANTS)
+def test_what_moves_in_each_variant(tmp_path, baseline, system):
+    brain = make_brain(
+        tmp_path,
+        system,
+        Watched,
+        baseline_folder=str(baseline),
+        phase_two_epochs=2,
+    )
+    fit(brain)
+    batches = len(brain.mal) // 2
+    start = {k[8:]: v for k, v in brain.starts[0].items() if k.startswith("encoder.")}
+
+    # The MAL-encoder starts as the baseline's encoder and moves exactly at refresh.
+    assert same(start, brain.mal[0])
+    moved = [not same(a, b) for a, b in zip(brain.mal, brain.mal[1:], strict=False)]
+    if system == "mal_dynamic":
+        expected = [i == batches - 1 for i in range(2 * batches - 1)]
+        assert same(brain.mal[batches], brain.live[batches - 1])
+    else:
+        expected = [system == "mal_dynamic_per_batch"] * (2 * batches - 1)
+    assert moved == expected
+
+    # frozen-fe leaves every weight and statistic of the encoder, and trains the rest.
+    end = snapshot(brain.enhancer)
+    frozen = [torch.equal(brain.starts[0][k], end[k]) for k in end if "encoder." in k]
+    decoder = [torch.equal(brain.starts[0][k], end[k]) for k in end if "_dec." in k]
+    assert all(frozen) == (system == "mal_frozen_fe")
+    assert not all(decoder)
+    assert sum(decoder) == 2  # df_fc_a, weight and bias, which nothing uses
+
+
+def test_phase_two_starts_from_the_best_checkpoint(tmp_path):
+    class Worsening(Watched):
+        def _end_epoch(self, epoch, stats):
+            super()._end_epoch(epoch, {**stats, "si_sdr": -epoch})
+
+    brain = make_brain(
+        tmp_path,
+        "mal_frozen",
+        Worsening,
+        number_of_epochs=2,
+        phase_two_epochs=1,
+        baseline_folder=None,
+    )
+    fit(brain)
+    checkpoints = brain.checkpointer.find_checkpoints()
+    best = next(c for c in checkpoints if c.meta["epoch"] == 1)  # and it was kept
+    assert same(torch.load(best.paramfiles["enhancer"]), brain.starts[2])
+    assert not same(brain.starts[1], brain.starts[0])
+    # The test takes the best of phase two, though phase one had a higher metric.
+    brain.on_evaluate_start()
+    assert brain.hparams.epoch_counter.current == 3
+
+
+def test_log_has_every_term(tmp_path, baseline):
+    brain = make_brain(
+        tmp_path, "mal_dynamic", baseline_folder=str(baseline), phase_two_epochs=1
+    )
+    fit(brain)
+    log = (tmp_path / "train_log.txt").read_text()
+    for name in ("train loss", "train df", "train mal", "valid mal", "valid si_sdr"):
+        assert f"{name}: " in log
+    # Equal magnitude: the scaled term is as large as the conventional loss.
+    scaled = brain.loss.scales["mal"] * brain.train_stats["mal"]
+    assert 0.3 < scaled / brain.train_stats["df"] < 3
+
+
+def test_clipping_covers_all_parameter_groups(tmp_path):
+    class Clipped(MALBrain):
+        def zero_grad(self, set_to_none=False):
+            gradients = [
+                p.grad for p in self.modules.parameters() if p.grad is not None
+            ]
+            if gradients:
+                norms.append(torch.cat([g.flatten() for g in gradients]).norm().item())
+            super().zero_grad(set_to_none)
+
+    norms = []
+    brain = make_brain(
+        tmp_path,
+        "baseline",
+        Clipped,
+        {"remove_vector_weight_decay": True},
+        number_of_epochs=1,
+        max_grad_norm=0.01,
+    )
+    fit(brain)
+    assert len(brain.optimizer.param_groups) == 2
+    assert len(norms) == 6
+    assert all(math.isclose(norm, 0.01, rel_tol=1e-3) for norm in norms)
+
+
+@pytest.mark.parametrize("kind", ["loss", "gradient"])
+def test_nan_stops_at_once_and_names_the_batch(tmp_path, kind):
+    class Broken(MALBrain):
+        def compute_forward(self, batch, stage):
+            enhanced, auxiliary = super().compute_forward(batch, stage)
+            if self.step == 3 and stage.name == "TRAIN":
+                self.clips, self.before = list(batch.id), snapshot(self.enhancer)
+                if kind == "loss":
+                    enhanced = enhanced * float("nan")
+                else:
+                    enhanced.register_hook(lambda grad: grad * float("inf"))
+            return enhanced, auxiliary
+
+    brain = make_brain(tmp_path, "baseline", Broken, number_of_epochs=1)
+    with pytest.raises(NonFiniteLossError, match=f"The {kind} is .* batch 3") as error:
+        fit(brain)
+    assert all(clip in str(error.value) for clip in brain.clips)
+    parameters = dict(brain.enhancer.named_parameters())
+    assert all(torch.equal(brain.before[k], p) for k, p in parameters.items())
+
+
+def test_bad_baseline_is_found_before_training(tmp_path, baseline):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(
+        ValueError, match=f"baseline_folder {empty} holds no checkpoint"
+    ):
+        fit(make_brain(tmp_path / "a", "mal_frozen", baseline_folder=str(empty)))
+    with pytest.raises(ValueError, match=r"enhancer.ckpt doesn't fit.*same model"):
+        fit(
+            make_brain(
+                tmp_path / "b",
+                "mal_frozen",
+                baseline_folder=str(baseline),
+                channels=16,
+            )
+        )
+    with pytest.raises(ValueError, match="no checkpoint with the metric 'pesq'"):
+        fit(
+            make_brain(
+                tmp_path / "c",
+                "mal_frozen",
+                baseline_folder=str(baseline),
+                valid_metrics=["pesq"],
+                ckpt_metric="pesq",
+            )
+        )
+    assert not list(tmp_path.glob("*/save/CKPT*"))
+
+
+def test_contradicting_settings(tmp_path, baseline):
+    with pytest.raises(ValueError, match="number_of_epochs is 3 and baseline_folder"):
+        make_brain(
+            tmp_path, "continue", baseline_folder=str(baseline), number_of_epochs=3
+        )
+    with pytest.raises(ValueError, match="number_of_epochs is 0 and baseline_folder"):
+        make_brain(tmp_path, "continue", baseline_folder=None)
+    with pytest.raises(ValueError, match="refresh is never, epoch or batch"):
+        make_brain(tmp_path, "continue", baseline_folder="x", refresh="weekly")
+    with pytest.raises(ValueError, match="ckpt_metric is one of .*'si_sdr'.*not 'wer'"):
+        make_brain(tmp_path, "continue", baseline_folder="x", ckpt_metric="wer")
+
+
+def test_scores_and_clips_of_the_test_set(tmp_path):
+    brain = make_brain(
+        tmp_path,
+        "baseline",
+        number_of_epochs=1,
+        enhanced_folder=str(tmp_path / "enhanced"),
+        test_metrics=["si_sdr", "estoi"],
+    )
+    (tmp_path / "enhanced").mkdir()
+    fit(brain)
+    brain.evaluate(brain.datasets["test"], test_loader_kwargs={"batch_size": 1})
+    rows = (tmp_path / "scores_testset.csv").read_text().splitlines()
+    assert rows[0] == "clip,si_sdr,estoi"
+    assert len(rows) == 13
+    values = [float(row.split(",")[1]) for row in rows[1:]]
+    assert brain.test_stats["si_sdr"] == pytest.approx(sum(values) / 12)
+    assert len(list((tmp_path / "enhanced").glob("*.wav"))) == 12

@@ -1,0 +1,16 @@
+"""What the README shows must run."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_first_snippet_runs():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    snippet = re.search(r"```python\n(.*?)```", text, re.S).group(1)
+    scope = {}
+    exec(snippet, scope)
+    assert scope["loss"].item() > 0
+    assert any(p.grad is not None for p in scope["enhancer"].parameters())
+    assert all(p.grad is None for p in scope["mal"].parameters())
