@@ -106,4 +106,5 @@ if __name__ == "__main__":
     options = dict(zip(rest[::2], rest[1::2], strict=True))
     options = {name.lstrip("-"): yaml.safe_load(v) for name, v in options.items()}
     torch.set_num_threads(1)
-    fit(make_brain(output, system, KilledBrain, {"ckpt_interval_steps": 2}, **options))
+    often = {"ckpt_interval_steps": 2, "ckpt_interval_minutes": 0}
+    fit(make_brain(output, system, KilledBrain, often, **options))
