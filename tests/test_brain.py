@@ -1,10 +1,12 @@
 import math
+from pathlib import Path
 
 import pytest
+import soundfile
 import torch
-from recipe_run import fit, make_brain
+from recipe_run import TOY, fit, make_brain
 
-from speechbrain_mal import MALBrain
+from speechbrain_mal import MALBrain, ModelAsLoss
 from speechbrain_mal.brain import NonFiniteLossError
 
 VARIANTS = ["mal_frozen_fe", "mal_frozen", "mal_dynamic", "mal_dynamic_per_batch"]
@@ -216,3 +218,24 @@ def test_scores_and_clips_of_the_test_set(tmp_path):
     values = [float(row.split(",")[1]) for row in rows[1:]]
     assert brain.test_stats["si_sdr"] == pytest.approx(sum(values) / 12)
     assert len(list((tmp_path / "enhanced").glob("*.wav"))) == 12
+
+
+def test_trained_encoder_measures_the_snr(baseline, speech):
+    """The loss must grow as noise does, or it could not tell what enhancement is."""
+    brain = make_brain(baseline, "baseline", number_of_epochs=2)
+    brain.on_evaluate_start()
+    mal = ModelAsLoss(brain.enhancer.encoder)
+    folder = TOY["data_folder"] + "/{}_trainset_28spk_wav_16k"
+    files = sorted(Path(folder.format("clean")).glob("*.flac"))[:4]
+    noisy = [
+        torch.from_numpy(soundfile.read(folder.format("noisy") + f"/{f.name}")[0])
+        for f in files
+    ]
+    noise = torch.stack([x[:24000] for x in noisy]).float() - speech
+    noise *= (speech.square().mean(1) / noise.square().mean(1)).sqrt()[:, None]
+    values = [
+        mal(speech + 10 ** (-snr_db / 20) * noise, speech).item()
+        for snr_db in (40, 30, 20, 15, 10, 5, 0, -5)
+    ]
+    assert values == sorted(values)
+    assert values[-1] > 5 * values[0]
