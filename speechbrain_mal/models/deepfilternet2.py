@@ -197,7 +197,8 @@ class DFDecoder(nn.Module):
         """Return complex taps `[B, T, bins, order]` of embedding and DF path."""
         pathway = self.df_convp(df0.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         taps = self.df_out(self.df_gru(embedding)).unflatten(-1, (self.bins, -1))
-        return torch.view_as_complex((taps + pathway).unflatten(-1, (-1, 2)))
+        taps = (taps + pathway).float()  # no complex numbers in half precision
+        return torch.view_as_complex(taps.unflatten(-1, (-1, 2)))
 
 
 class DeepFilterNet2(nn.Module):
@@ -326,7 +327,7 @@ class DeepFilterNet2(nn.Module):
         spectrum = front_end.analysis(noisy)
         frames = self.encoder.frames(noisy, lengths)
         *erb, df0, _, embedding = self.encoder.encode(spectrum, frames)
-        gains = self.erb_dec(embedding, erb) @ front_end.erb_spread
+        gains = self.erb_dec(embedding, erb).float() @ front_end.erb_spread
         enhanced = self.deep_filter(spectrum * gains, self.df_dec(embedding, df0))
         waveforms = front_end.synthesis(enhanced, noisy.shape[-1])
         if not return_auxiliary:

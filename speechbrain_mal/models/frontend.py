@@ -6,7 +6,10 @@ streaming alignment, log power in ERB bands minus its running mean, and the lowe
 bins divided by the root of their running mean magnitude.
 """
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +18,19 @@ from torch.nn import functional as F
 ERB_NORM_INIT_DB = (-60.0, -90.0)  # libDF MEAN_NORM_INIT, first to last band
 UNIT_NORM_INIT = (1e-3, 1e-4)  # libDF UNIT_NORM_INIT, first to last bin
 SCAN_BLOCK = 256  # frames a matrix product of the scan spans
+
+
+def full_precision(method: Callable) -> Callable:
+    """Turn autocast off in a method: decibels and phases need more than 8 bits."""
+
+    @functools.wraps(method)
+    def inner(self: nn.Module, signal: Tensor, *args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(signal.device.type, enabled=False):
+            if not signal.is_complex():
+                signal = signal.to(self.window.dtype)
+            return method(self, signal, *args, **kwargs)
+
+    return inner
 
 
 def exponential_running_mean(x: Tensor, decay: float, initial: Tensor) -> Tensor:
@@ -192,6 +208,7 @@ class FrontEnd(nn.Module):
         """Return the number of frames of a clip of `samples` samples."""
         return samples // self.hop_length + self.n_fft // self.hop_length
 
+    @full_precision
     def analysis(self, waveforms: Tensor) -> Tensor:
         """Short-time Fourier transform in streaming alignment.
 
@@ -219,6 +236,7 @@ class FrontEnd(nn.Module):
         )
         return spectrum.transpose(1, 2) * (2 * self.hop_length / self.n_fft**2)
 
+    @full_precision
     def synthesis(self, spectrum: Tensor, samples: int) -> Tensor:
         """Inverse of `analysis`: overlap-add, aligned to the sample.
 
@@ -241,6 +259,7 @@ class FrontEnd(nn.Module):
         overlap = self.n_fft - self.hop_length
         return stream.flatten(1)[:, overlap : overlap + samples]
 
+    @full_precision
     def features(
         self, spectrum: Tensor, frames: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -222,3 +222,19 @@ def test_checkpoint_holds_weights_and_statistics_only(model):
     # What follows from the arguments would only stand in the way of another rate.
     names = [name for name in model.state_dict() if "front_end" in name]
     assert names == []
+
+
+def test_bfloat16_autocast_stays_close(small_model, speech):
+    torch.manual_seed(0)
+    noisy = speech + 0.01 * torch.randn_like(speech)
+    expected = small_model(noisy)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        enhanced = small_model(noisy)
+        spectrum = small_model.encoder.front_end.analysis(noisy)
+    assert enhanced.dtype == torch.float32
+    assert torch.equal(spectrum, small_model.encoder.front_end.analysis(noisy))
+    error = (enhanced - expected).norm() / expected.norm()
+    assert error < 0.03  # bfloat16 has 8 bits of mantissa: 0.4 % an operation
+    enhanced.square().mean().backward()
+    gradients = [p.grad for p in small_model.df_dec.parameters() if p.requires_grad]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
