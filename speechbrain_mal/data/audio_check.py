@@ -29,7 +29,7 @@ def check_pairs(
     """Decode all pairs and return their lengths, or name those that are unusable.
 
     The files are read in threads, with a progress bar. A usable pair is two mono files
-    of finite samples at ``sample_rate``, complete, of the same non-zero length.
+    of finite samples at `sample_rate`, complete, of the same non-zero length.
 
     Arguments
     ---------
@@ -49,7 +49,7 @@ def check_pairs(
     Raises
     ------
     ValueError
-        If a pair is unusable. One error lists up to ``max_problems`` clips, each with
+        If a pair is unusable. One error lists up to `max_problems` clips, each with
         its file, what is wrong with it and what to do.
 
     Example

@@ -60,7 +60,7 @@ def write_manifests(
     manifests : mapping of str to mapping
         The contents, ready for JSON, by file name.
     stamp : mapping
-        What the manifests were made from, for ``is_current``.
+        What the manifests were made from, for `is_current`.
 
     Raises
     ------

@@ -18,7 +18,7 @@ class RandomCrop:
 
     The position depends on the seed, the epoch and the clip's id, and on nothing else:
     it is the same for any number of loader workers, any order of the clips, and after
-    a run was resumed. Call ``set_epoch`` in the Brain's ``on_stage_start``.
+    a run was resumed. Call `set_epoch` in the Brain's `on_stage_start`.
 
     Arguments
     ---------
@@ -89,7 +89,7 @@ class RandomCrop:
         Returns
         -------
         tuple of int
-            Start and stop (exclusive) in samples, ``0 <= start < stop <= samples``.
+            Start and stop (exclusive) in samples, `0 <= start < stop <= samples`.
 
         Raises
         ------
@@ -149,29 +149,29 @@ def paired_dataset(
 ) -> DynamicItemDataset:
     """Build the dataset of noisy and clean waveforms that a manifest describes.
 
-    Only the needed segment is read from disk. The items are ``id`` (str), ``noisy``
-    and ``clean`` (float32, ``[samples]`` each, of the same segment), so that a batch
-    has ``batch.noisy.data`` ``[B, samples]`` and ``batch.noisy.lengths`` ``[B]``.
+    Only the needed segment is read from disk. The items are `id` (str), `noisy`
+    and `clean` (float32, `[samples]` each, of the same segment), so that a batch
+    has `batch.noisy.data` `[B, samples]` and `batch.noisy.lengths` `[B]`.
 
     Arguments
     ---------
     manifest : path
-        A JSON manifest, as ``prepare_voicebank`` writes it.
+        A JSON manifest, as `prepare_voicebank` writes it.
     data_folder : path
-        What ``{data_root}`` in the manifest stands for.
+        What `{data_root}` in the manifest stands for.
     crop : RandomCrop, optional
         The segment of each clip. Default: the whole clip, as for validation and test.
 
     Returns
     -------
     DynamicItemDataset
-        It can be sorted and filtered by ``length`` (seconds), ``samples`` and
-        ``speaker``; the same ``crop`` stays in charge.
+        It can be sorted and filtered by `length` (seconds), `samples` and
+        `speaker`; the same `crop` stays in charge.
 
     Raises
     ------
     FileNotFoundError
-        If the manifest does not exist, or the audio is not in ``data_folder``.
+        If the manifest does not exist, or the audio is not in `data_folder`.
     ValueError
         If the manifest is empty, lacks a key, or is of another rate than the crop.
 

@@ -35,40 +35,40 @@ def prepare_voicebank(
     test_set: str = "testset",
     skip_prep: bool = False,
 ) -> None:
-    """Check the corpus and write ``train.json``, ``valid.json`` and ``test.json``.
+    """Check the corpus and write `train.json`, `valid.json` and `test.json`.
 
     Every audio file is decoded once, so that a damaged one is found now. If the
     manifests were already made from the same files with the same options, nothing is
-    done. Paths start with ``{data_root}``: the manifests outlive a move of the corpus.
+    done. Paths start with `{data_root}`: the manifests outlive a move of the corpus.
 
     Arguments
     ---------
     data_folder : path
-        Folder that holds ``{noisy,clean}_trainset_{28spk,56spk}_wav`` and
-        ``{noisy,clean}_testset_wav`` (48 kHz), or the same with ``_16k`` appended
-        (16 kHz). A file is .wav or .flac, and named ``<speaker>_<sentence>``.
+        Folder that holds `{noisy,clean}_trainset_{28spk,56spk}_wav` and
+        `{noisy,clean}_testset_wav` (48 kHz), or the same with `_16k` appended
+        (16 kHz). A file is .wav or .flac, and named `<speaker>_<sentence>`.
     save_folder : path
         Where the manifests go; made if needed.
     sample_rate : int
         16000 or 48000 (Hz); it selects the folders.
     train_set : str
-        ``"28spk"`` or ``"56spk"``.
+        `"28spk"` or `"56spk"`.
     valid_speakers : iterable of str
         Speakers of the training set that are held out for validation.
     test_set : str
-        ``"testset"``, or the name of another set in the same layout, such as
-        ``"oodset"`` for ``{noisy,clean}_oodset_wav_16k``.
+        `"testset"`, or the name of another set in the same layout, such as
+        `"oodset"` for `{noisy,clean}_oodset_wav_16k`.
     skip_prep : bool
-        Trust the manifests that are in ``save_folder``, and do nothing.
+        Trust the manifests that are in `save_folder`, and do nothing.
 
     Raises
     ------
     FileNotFoundError
         If the data folder, one of its folders or one half of a pair is missing, or
-        if the manifests are and ``skip_prep`` is set.
+        if the manifests are and `skip_prep` is set.
     ValueError
         If an option is unknown, a split would be empty, a clip is in both training
-        and test set, or audio is unusable (see ``audio_check.check_pairs``). No
+        and test set, or audio is unusable (see `audio_check.check_pairs`). No
         manifest is written or changed in any of these cases.
 
     Example
@@ -181,7 +181,7 @@ def _suggest(missing: Path) -> str:
 
 
 def _find_folder(data_folder: Path, stem: str, sample_rate: int) -> Path:
-    """Return ``data_folder/<stem>_wav[_16k]``, or say what is there instead."""
+    """Return `data_folder/<stem>_wav[_16k]`, or say what is there instead."""
     folder = data_folder / (stem + _FOLDER_SUFFIX[sample_rate])
     if folder.is_dir():
         return folder
