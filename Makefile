@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 .PHONY: test lint demo install clean
 
 test: lint
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2
 
 lint: install
 	$(RUN) -m ruff check .

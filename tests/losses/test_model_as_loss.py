@@ -142,3 +142,13 @@ def test_errors_name_the_choice(small_model, speech):
         ModelAsLoss(small_model.encoder, reduction="max")
     with pytest.raises(IndexError, match=r"layers \[9\].*7 stage.*\[-7, 6\]"):
         ModelAsLoss(small_model.encoder, layers=[9])(speech, speech)
+
+
+def test_clean_features_build_no_graph(encoder, speech):
+    mal = ModelAsLoss(encoder)
+    calls = []
+    mal.encoder.register_forward_hook(lambda _, inputs, out: calls.append(out))
+    mal((speech + 0.01).requires_grad_(), speech)
+    clean, enhanced = (x if torch.is_tensor(x) else x[-1] for x in calls)
+    assert clean.grad_fn is None
+    assert enhanced.grad_fn is not None
