@@ -47,7 +47,8 @@ class MALBrain(sb.Brain):
         * `lr_schedule`, `phase_two_lr_schedule`: epoch of the phase, from 1, to the
           learning rate, first of what they return (SpeechBrain's schedulers);
         * `ckpt_metric`: what chooses the best checkpoint, one of `valid_metrics`
-          (highest) or "loss" or a term's name (lowest);
+          (highest) or "loss" or a term's name (lowest); `test_from`: whether the test
+          takes the "best" or the "last";
         * `valid_metrics`, `test_metrics`, `metric_jobs`, `sample_rate`: as `ScoreTable`
           takes them;
         * `train_crop`: a `RandomCrop`, optional; `seed`;
@@ -292,13 +293,14 @@ class MALBrain(sb.Brain):
     def on_evaluate_start(
         self, max_key: str | None = None, min_key: str | None = None
     ) -> None:
-        """Load the best checkpoint of the last phase, by `ckpt_metric`."""
+        """Load the best checkpoint of the last phase, or its last: `test_from`."""
         if self.checkpointer is None:
             return
         phase = 2 if self.hparams.phase_two_epochs else 1
         keys = {"max_key": max_key, "min_key": min_key}
         if not (max_key or min_key):
-            keys = self._best_key()
+            last = getattr(self.hparams, "test_from", "best") == "last"
+            keys = {"max_key": "epoch"} if last else self._best_key()
         self.checkpointer.recover_if_possible(
             **keys, ckpt_predicate=lambda c: c.meta.get("phase") == phase
         )

@@ -100,6 +100,18 @@ def test_phase_two_starts_from_the_best_checkpoint(tmp_path):
     assert brain.hparams.epoch_counter.current == 3
 
 
+def test_last_epoch_can_be_tested(tmp_path):
+    class Worsening(MALBrain):
+        def _end_epoch(self, epoch, stats):
+            super()._end_epoch(epoch, {**stats, "si_sdr": -epoch})
+
+    brain = fit(make_brain(tmp_path, "baseline", Worsening, number_of_epochs=2))
+    for test_from, epoch in (("best", 1), ("last", 2)):
+        brain.hparams.test_from = test_from
+        brain.on_evaluate_start()
+        assert brain.hparams.epoch_counter.current == epoch
+
+
 def test_log_has_every_term(tmp_path, baseline):
     brain = make_brain(
         tmp_path, "mal_dynamic", baseline_folder=str(baseline), phase_two_epochs=1
