@@ -28,7 +28,9 @@ def test_agreement_with_the_packages(clean):
 
     bad = noisy(clean, 10)
     assert pesq_wb(bad, clean, 16000) == pesq(16000, clean, bad, "wb")
-    assert estoi(bad, clean, 16000) == stoi(clean, bad, 16000, extended=True)
+    expected = stoi(clean, bad, 16000, extended=True)
+    # BLAS sums in another order from call to call
+    assert estoi(bad, clean, 16000) == pytest.approx(expected, rel=1e-12)
 
 
 def test_si_sdr_by_construction(clean):
