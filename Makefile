@@ -17,7 +17,7 @@ RECIPE := recipes/VoiceBank
 demo: install
 	$(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/baseline.yaml \
 		--data_folder samples/voicebank --output_folder demo/baseline \
-		--number_of_epochs 60 --batch_size 8 --crop_seconds 1.5
+		--number_of_epochs 40 --batch_size 8 --crop_seconds 1.5
 	$(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/mal_dynamic.yaml \
 		--data_folder samples/voicebank --output_folder demo/mal_dynamic \
 		--baseline_folder demo/baseline --batch_size 8 --crop_seconds 1.5
