@@ -15,8 +15,8 @@ class WeightedLoss(nn.Module):
 
     * `balance="magnitude"` (default): each added term is scaled, once, so that at the
       start of phase two `weight * scale * term` is `weight` times as large as the
-      conventional loss. The L1 distance of a small DeepFilterNet2's embeddings is a
-      twentieth of its L_df, and without the scale does nothing visible.
+      conventional loss. The L1 distance of embeddings is a small fraction of L_df, and
+      without the scale would hardly weigh.
     * `balance="coefficient"`: the scale stays 1.
 
     Arguments
