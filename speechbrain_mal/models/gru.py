@@ -61,18 +61,26 @@ class _Recurrence(torch.autograd.Function):
         states = inputs.new_zeros(frames + 1, batch, size)
         gates = inputs.new_empty(frames, batch, 2 * size)  # reset, update
         candidates = inputs.new_empty(frames, batch, size)
-        recurrent = inputs.new_empty(frames, batch, size)  # U h + c of the candidate
+        recurrent = inputs.new_empty(frames, batch, 3 * size)  # U h + b
         transposed = weight.t().contiguous()
-        for t in range(frames):
-            state = states[t]
-            share = torch.addmm(bias, state, transposed)
-            gate = torch.add(inputs[t, :, : 2 * size], share[:, : 2 * size])
-            torch.sigmoid(gate, out=gates[t])
-            reset, update = gates[t].chunk(2, -1)
-            recurrent[t] = share[:, 2 * size :]
-            new = torch.addcmul(inputs[t, :, 2 * size :], reset, recurrent[t])
-            torch.tanh(new, out=candidates[t])
-            torch.lerp(candidates[t], state, update, out=states[t + 1])
+        # Views of every frame are taken at once: in the loop they would cost as much
+        # as the arithmetic does.
+        state = states.unbind()
+        for t, (x_gate, x_new, u, u_gate, u_new, gate, reset, update, new) in enumerate(
+            zip(
+                *(part.unbind() for part in _split(inputs, 2 * size)),
+                recurrent.unbind(),
+                *(part.unbind() for part in _split(recurrent, 2 * size)),
+                gates.unbind(),
+                *(part.unbind() for part in _split(gates, size)),
+                candidates.unbind(),
+                strict=True,
+            )
+        ):
+            torch.addmm(bias, state[t], transposed, out=u)
+            torch.add(x_gate, u_gate, out=gate).sigmoid_()
+            torch.addcmul(x_new, reset, u_new, out=new).tanh_()
+            torch.lerp(new, state[t], update, out=state[t + 1])
         ctx.save_for_backward(weight, states, gates, candidates, recurrent)
         return states[1:].clone()  # the saved states must not change with the output
 
@@ -80,13 +88,13 @@ class _Recurrence(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, states, gates, candidates, recurrent = ctx.saved_tensors
-        reset, update = gates.chunk(2, -1)
         frames, batch, size = candidates.shape
+        reset, update = _split(gates, size)
         # How each pre-activation moves with its frame's state, for all frames at once.
         new = (1 - update) * (1 - candidates.square())
         local = torch.stack(
             [
-                new * recurrent * reset * (1 - reset),
+                new * recurrent[..., 2 * size :] * reset * (1 - reset),
                 (states[:-1] - candidates) * update * (1 - update),
                 new * reset,
             ],
@@ -94,14 +102,28 @@ class _Recurrence(torch.autograd.Function):
         )
         share = torch.empty_like(local)
         total = torch.empty_like(candidates)
-        state = torch.zeros_like(candidates[0])
-        for t in reversed(range(frames)):
-            torch.add(state, grad[t], out=total[t])
-            torch.mul(local[t], total[t][:, None], out=share[t])
-            state = torch.addmm(total[t] * update[t], share[t].flatten(1), weight)
+        past = torch.zeros_like(candidates[0])
+        kept = torch.empty_like(past)
+        for grad_t, local_t, update_t, total_t, column_t, share_t, flat_t in zip(
+            *(
+                reversed(every.unbind())
+                for every in (grad, local, update, total, total[:, :, None], share)
+            ),
+            reversed(share.flatten(2).unbind()),
+            strict=True,
+        ):
+            torch.add(past, grad_t, out=total_t)
+            torch.mul(local_t, column_t, out=share_t)
+            torch.mul(total_t, update_t, out=kept)
+            torch.addmm(kept, flat_t, weight, out=past)
         share = share.flatten(2)
         inputs = torch.cat([share[..., : 2 * size], total * new], dim=-1)
         if not ctx.needs_input_grad[1]:  # a frozen encoder
             return inputs, None, None
         weights = share.flatten(0, 1).t() @ states[:-1].flatten(0, 1)
         return inputs, weights, share.sum((0, 1))
+
+
+def _split(x: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return the first `size` units, and the others."""
+    return x[..., :size], x[..., size:]
