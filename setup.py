@@ -34,6 +34,7 @@ setup(
     ],
     extras_require={
         "eval": ["matplotlib", "tensorboard"],
+        "ssl": ["transformers>=4.30"],
         "dev": ["pytest", "pytest-xdist", "ruff", "yamllint"],
     },
     classifiers=[

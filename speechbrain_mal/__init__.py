@@ -6,13 +6,19 @@ trains with them in two phases, and `DeepFilterNet2`.
 
 from speechbrain_mal.brain import MALBrain
 from speechbrain_mal.checkpoints import AtomicCheckpointer
-from speechbrain_mal.losses import DeepFilterNetLoss, ModelAsLoss, WeightedLoss
+from speechbrain_mal.losses import (
+    DeepFeatureLoss,
+    DeepFilterNetLoss,
+    ModelAsLoss,
+    WeightedLoss,
+)
 from speechbrain_mal.models import DeepFilterNet2
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AtomicCheckpointer",
+    "DeepFeatureLoss",
     "DeepFilterNet2",
     "DeepFilterNetLoss",
     "MALBrain",

@@ -14,3 +14,13 @@ def test_first_snippet_runs():
     assert scope["loss"].item() > 0
     assert any(p.grad is not None for p in scope["enhancer"].parameters())
     assert all(p.grad is None for p in scope["mal"].parameters())
+
+
+def test_page_on_your_own_model_runs():
+    text = (ROOT / "docs" / "your_model.md").read_text(encoding="utf-8")
+    snippet = re.search(r"```python\n(.*?)```", text, re.S).group(1)
+    assert snippet.count("\n") < 30
+    scope = {}
+    exec(snippet, scope)
+    assert scope["loss"].item() > 0
+    assert any(p.grad is not None for p in scope["enhancer"].parameters())

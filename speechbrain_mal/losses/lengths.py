@@ -30,8 +30,8 @@ def inside(counts: Tensor, size: int) -> Tensor:
     return torch.arange(size, device=counts.device) < counts[:, None]
 
 
-def mean_over_clips(values: Tensor, counts: Tensor) -> Tensor:
-    """Mean over each clip's own frames, then over the clips: padding has no weight.
+def clip_means(values: Tensor, counts: Tensor) -> Tensor:
+    """Mean over each clip's own frames.
 
     Arguments
     ---------
@@ -43,15 +43,26 @@ def mean_over_clips(values: Tensor, counts: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        A scalar: the mean of what the clips give one by one.
+        `[B]`: what every clip gives on its own.
+
+    Example
+    -------
+    >>> clip_means(torch.tensor([[1.0, 3.0], [4.0, 99.0]]), torch.tensor([2, 1]))
+    tensor([2., 4.])
+    """
+    frames = values.flatten(2).mean(-1) if values.dim() > 2 else values
+    mask = inside(counts, frames.shape[1])
+    # `where`, not a product: what padding holds may be infinite.
+    sums = torch.where(mask, frames, 0.0).sum(1)
+    return sums / counts.clamp_min(1)
+
+
+def mean_over_clips(values: Tensor, counts: Tensor) -> Tensor:
+    """Mean of `clip_means`, a scalar: padding has no weight.
 
     Example
     -------
     >>> mean_over_clips(torch.tensor([[1.0, 3.0], [4.0, 99.0]]), torch.tensor([2, 1]))
     tensor(3.)
     """
-    frames = values.flatten(2).mean(-1) if values.dim() > 2 else values
-    mask = inside(counts, frames.shape[1])
-    # `where`, not a product: what padding holds may be infinite.
-    sums = torch.where(mask, frames, 0.0).sum(1)
-    return (sums / counts.clamp_min(1)).mean()
+    return clip_means(values, counts).mean()

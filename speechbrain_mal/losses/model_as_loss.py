@@ -10,43 +10,45 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from speechbrain_mal.losses.lengths import inside, mean_over_clips, sample_counts
+from speechbrain_mal.losses.collapse import CollapseGuard, clip_variances
+from speechbrain_mal.losses.deep_feature import DeepFeatureLoss
+from speechbrain_mal.losses.distributed import broadcast_buffers
 
 
-class ModelAsLoss(nn.Module):
-    """Distance between features of the clean and the enhanced speech.
+class ModelAsLoss(DeepFeatureLoss):
+    """Distance between the model's own features of the clean and the enhanced speech.
 
     The features are those of the MAL-encoder, a frozen copy of `encoder`: no gradient
     reaches its weights, its normalisation statistics never move, and it changes only
-    where `refresh` is called. The gradient flows through the enhanced waveform.
+    where `refresh` or `average` is called. The gradient flows through the enhanced
+    waveform.
 
-    Who calls `refresh`, and when, makes the paper's variants: never (frozen, and
-    frozen-fe where the model's encoder is frozen too), after every epoch (dynamic),
-    before every batch (dynamic per batch).
+    Who calls them, and when, makes the variants: nobody (the paper's frozen, and
+    frozen-fe where the model's encoder is frozen too), `refresh` after every epoch
+    (dynamic) or before every batch (dynamic per batch), `average` after every step
+    (ema).
 
     Arguments
     ---------
     encoder : nn.Module
-        Waveforms `[B, samples]` to features with time on dim 1, `[B, T, ...]`, or to
-        a list of such tensors, shallow to deep. It is shared with the model, and not
-        a submodule of this loss. An encoder with a method `frames(waveforms, lengths)`,
-        the frames of every clip `[B]`, handles padding itself: it is called with
-        `(waveforms, lengths)`, and padding must not change what it returns for the
-        frames of a clip. Any other encoder is given padded clips one at a time.
-    layers : sequence of int
-        Which of the encoder's features to compare, as indices into its list. The
-        paper says "bottleneck": the deepest, by default.
-    reduction : str
-        Over the features of a frame: "mean", by default, makes the value independent
-        of the layer's width; "sum" is the norm as the paper writes it. Frames,
-        clips and layers are averaged.
+        The model's encoder, as `DeepFeatureLoss` takes it. It is shared with the model,
+        and not a submodule of this loss.
+    layers, distance, reduction, normalize
+        As of `DeepFeatureLoss`. The paper says "bottleneck": the deepest layer, by
+        default, and the absolute distance.
+    decay : float
+        Share of the past that `average` keeps, in [0, 1).
+    collapse_below : float
+        Smallest variance of the clean features, relative to the first training
+        batch's, that is no error (see `CollapseGuard`); 0 for none.
 
     Raises
     ------
     ValueError
-        When `layers` is empty or `reduction` unknown.
-    IndexError
-        When the encoder has no such layer (at the first call).
+        When `decay` or `collapse_below` is not in [0, 1), and as `DeepFeatureLoss`
+        does.
+    FeatureCollapseError
+        When training makes the clean features collapse.
 
     Example
     -------
@@ -65,83 +67,63 @@ class ModelAsLoss(nn.Module):
         self,
         encoder: nn.Module,
         layers: Sequence[int] = (-1,),
+        distance: str = "l1",
         reduction: str = "mean",
+        normalize: bool = False,
+        decay: float = 0.999,
+        collapse_below: float = 0.1,
     ):
-        super().__init__()
-        if not layers:
-            raise ValueError("layers is empty: name at least one, such as [-1].")
-        if reduction not in ("mean", "sum"):
-            raise ValueError(f"reduction is 'mean' or 'sum', not {reduction!r}.")
-        self.layers = tuple(layers)
-        self.reduction = reduction
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay is in [0, 1), not {decay}.")
+        frozen = copy.deepcopy(encoder)
+        super().__init__(frozen, layers, distance, reduction, normalize)
+        self.decay = decay
+        self.guard = CollapseGuard(len(self.layers), collapse_below)
         self._live = (encoder,)  # a tuple hides it from this module's parameters
-        self.encoder = copy.deepcopy(encoder).requires_grad_(False).eval()
+        self.register_buffer("averaged", torch.ones((), dtype=torch.long))
+
+    @property
+    def relative_variance(self) -> float:
+        """Variance of the clean features relative to the start of training."""
+        return self.guard.relative_variance
+
+    def forward(
+        self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss, a scalar; arguments as of `DeepFeatureLoss`."""
+        self._variances = []
+        loss = super().forward(enhanced, clean, lengths)
+        if enhanced.requires_grad:  # a training step
+            self.guard(torch.cat(self._variances).mean(0))
+        return loss
+
+    @torch.no_grad()
+    def _observe(self, targets: list[Tensor], frames: list[Tensor]) -> None:
+        variances = map(clip_variances, targets, frames)
+        self._variances.append(torch.stack(list(variances), dim=-1))
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Copy the live encoder's weights and statistics into the MAL-encoder."""
         self.encoder.load_state_dict(self._live[0].state_dict())
+        self.averaged.fill_(1)
+        broadcast_buffers(self.encoder)
 
-    def train(self, mode: bool = True) -> "ModelAsLoss":
-        """Set the mode of the loss; the MAL-encoder stays in evaluation mode."""
-        super().train(mode)
-        self.encoder.eval()
-        return self
+    @torch.no_grad()
+    def average(self) -> None:
+        """Take the live encoder into the MAL-encoder's running average.
 
-    def forward(
-        self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None = None
-    ) -> Tensor:
-        """Return the loss, a scalar.
-
-        Arguments
-        ---------
-        enhanced, clean : Tensor
-            `[B, samples]`; the gradient flows into `enhanced`.
-        lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`: what lies beyond has no influence.
+        The average is over the encoders since the last `refresh`, that one included;
+        the one `n` calls ago weighs `decay ** n`. Their weights are normalised to 1
+        (bias correction), so that the first does not count for more than its share.
         """
-        counts = sample_counts(clean, lengths)
-        mask = inside(counts, clean.shape[1])
-        with torch.autocast(clean.device.type, enabled=False):
-            enhanced = torch.where(mask, enhanced.float(), 0.0)
-            clean = torch.where(mask, clean.float(), 0.0)
-            whole = lengths is None or bool((counts == clean.shape[1]).all())
-            if whole or hasattr(self.encoder, "frames"):
-                return self._distance(enhanced, clean, None if whole else lengths)
-            values = [
-                self._distance(enhanced[i : i + 1, :n], clean[i : i + 1, :n])
-                for i, n in enumerate(counts.tolist())
-            ]
-            return torch.stack(values).mean()
-
-    def _distance(
-        self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None = None
-    ) -> Tensor:
-        """Distance of clips that fill the batch, or whose encoder takes lengths."""
-        # Nothing here asks for a gradient, so no graph is built. `no_grad` could choose
-        # other kernels than the enhanced speech gets, and zero would not be zero.
-        targets = self._features(clean.detach(), lengths)
-        estimates = self._features(enhanced, lengths)
-        batch = clean.shape[0]
-        terms = []
-        for estimate, target in zip(estimates, targets, strict=True):
-            frames = torch.full((batch,), target.shape[1], device=clean.device)
-            if lengths is not None:
-                frames = self.encoder.frames(clean, lengths)
-            error = (estimate - target).abs().flatten(2)
-            error = error.sum(-1) if self.reduction == "sum" else error.mean(-1)
-            terms.append(mean_over_clips(error, frames))
-        return torch.stack(terms).mean()
-
-    def _features(self, waveforms: Tensor, lengths: Tensor | None) -> list[Tensor]:
-        inputs = (waveforms,) if lengths is None else (waveforms, lengths)
-        features = self.encoder(*inputs)
-        if isinstance(features, Tensor):
-            features = [features]
-        try:
-            return [features[layer] for layer in self.layers]
-        except IndexError:
-            raise IndexError(
-                f"layers {list(self.layers)}: the encoder returns {len(features)} "
-                f"stage(s), so an index is in [{-len(features)}, {len(features) - 1}]."
-            ) from None
+        self.averaged += 1
+        decay, number = self.decay, int(self.averaged)
+        share = (1 - decay) / (1 - decay**number)  # of the live encoder
+        live = self._live[0].state_dict()
+        for name, value in self.encoder.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(live[name].to(value), share)
+            else:  # BatchNorm's count of batches
+                value.copy_(live[name])
+        broadcast_buffers(self.encoder)

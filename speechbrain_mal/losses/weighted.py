@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 
 import torch
+from speechbrain.utils.distributed import is_distributed_initialized
 from torch import Tensor, nn
 
 
@@ -144,7 +145,7 @@ class WeightedLoss(nn.Module):
             self.scales = dict.fromkeys(self.added, 1.0)
             return
         values = torch.stack([terms[name].detach() for name in self.weights])
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        if is_distributed_initialized():
             torch.distributed.all_reduce(values)  # every rank has to scale alike
         values = dict(zip(self.weights, values.tolist(), strict=True))
         conventional = sum(self.weights[n] * values[n] for n in self.conventional)

@@ -1,5 +1,25 @@
 """Enhancement models: noisy `[B, samples]` in, enhanced `[B, samples]` out."""
 
+from speechbrain_mal.models.adapters import (
+    LearnedBasisEnhancer,
+    SpectralMaskEnhancer,
+    WaveformEnhancer,
+)
 from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2, DeepFilterNet2Encoder
+from speechbrain_mal.models.frontend import FrontEnd
+from speechbrain_mal.models.input_features import InputFeatures
+from speechbrain_mal.models.self_supervised import SelfSupervisedEncoder
+from speechbrain_mal.models.tapped import TappedEncoder, TappedEnhancer
 
-__all__ = ["DeepFilterNet2", "DeepFilterNet2Encoder"]
+__all__ = [
+    "DeepFilterNet2",
+    "DeepFilterNet2Encoder",
+    "FrontEnd",
+    "InputFeatures",
+    "LearnedBasisEnhancer",
+    "SelfSupervisedEncoder",
+    "SpectralMaskEnhancer",
+    "TappedEncoder",
+    "TappedEnhancer",
+    "WaveformEnhancer",
+]

@@ -152,3 +152,42 @@ def test_clean_features_build_no_graph(encoder, speech):
     clean, enhanced = (x if torch.is_tensor(x) else x[-1] for x in calls)
     assert clean.grad_fn is None
     assert enhanced.grad_fn is not None
+
+
+def test_average_is_bias_corrected(small_model):
+    """The average of the encoders since the refresh, each step back weighs d less."""
+    encoder, decay = small_model.encoder, 0.9
+    mal = ModelAsLoss(encoder, decay=decay)
+    torch.manual_seed(0)
+    history = [snapshot(encoder)]
+    for _ in range(4):
+        with torch.no_grad():
+            for parameter in encoder.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        encoder.erb_conv0(torch.randn(2, 1, 5, 32))  # moves BatchNorm's statistics
+        history.append(snapshot(encoder))
+        mal.average()
+    weights = torch.tensor([decay**n for n in range(4, -1, -1)])
+    weights = weights / weights.sum()
+    for name, value in mal.encoder.state_dict().items():
+        states = torch.stack([state[name] for state in history])
+        if value.is_floating_point():
+            expected = torch.tensordot(weights, states, 1)
+            torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-5)
+        else:
+            assert torch.equal(value, states[-1])
+    mal.refresh()
+    assert same(snapshot(encoder), snapshot(mal.encoder))
+    assert mal.averaged == 1
+
+
+def test_average_goes_on_from_a_checkpoint(small_model):
+    mal = ModelAsLoss(small_model.encoder)
+    mal.average()
+    again = ModelAsLoss(small_model.encoder)
+    again.load_state_dict(mal.state_dict())
+    with torch.no_grad():
+        for parameter in small_model.encoder.parameters():
+            parameter.add_(1.0)
+    mal.average(), again.average()
+    assert same(snapshot(mal), snapshot(again))

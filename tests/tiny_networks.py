@@ -1,0 +1,27 @@
+"""Tiny self-supervised networks with random weights, saved as the hub's are."""
+
+import torch
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": (16, 16, 16),
+    "conv_stride": (5, 4, 4),
+    "conv_kernel": (10, 8, 4),
+    "num_feat_extract_layers": 3,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+}
+
+
+def save_tiny(name, folder):
+    """Save a random WavLM, Wav2Vec2 or Hubert to a folder."""
+    import transformers
+
+    config = getattr(transformers, f"{name}Config")(**SIZES)
+    torch.manual_seed(0)
+    getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
+    extractor.save_pretrained(folder)
