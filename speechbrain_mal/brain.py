@@ -1,5 +1,6 @@
 """A SpeechBrain Brain that trains with a conventional loss, then with Model as Loss."""
 
+import inspect
 import os
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import speechbrain as sb
 import torch
 from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
+from speechbrain.utils.distributed import if_main_process, main_process_only
 from speechbrain.utils.logger import get_logger
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from speechbrain_mal.checkpoints import TrainingState, seed_epoch
 from speechbrain_mal.metrics import ScoreTable
@@ -31,7 +34,8 @@ class MALBrain(sb.Brain):
 
     The batches have `id`, `noisy` and `clean`; the model is `modules.enhancer`:
     `enhancer(noisy, lengths) -> enhanced`, with an attribute `encoder` where it is to
-    be frozen, and `return_auxiliary=True` where a loss term takes further outputs.
+    be frozen; if it has an argument `return_auxiliary`, that is True where a loss term
+    takes further outputs.
 
     Arguments
     ---------
@@ -43,7 +47,7 @@ class MALBrain(sb.Brain):
         * `baseline_folder`: output folder of the run to start phase two from, when
           `number_of_epochs` is 0; `start_from`: its "best" or "last" checkpoint;
         * `freeze_encoder`: whether phase two trains the rest of the model only;
-        * `refresh`: "never", "epoch" or "batch";
+        * `refresh`: "never", "epoch" or "batch", or "ema" for a running average;
         * `lr_schedule`, `phase_two_lr_schedule`: epoch of the phase, from 1, to the
           learning rate, first of what they return (SpeechBrain's schedulers);
         * `ckpt_metric`: what chooses the best checkpoint, one of `valid_metrics`
@@ -71,10 +75,15 @@ class MALBrain(sb.Brain):
         checkpointer: Checkpointer | None = None,
     ):
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+        if self.hparams.freeze_encoder:
+            # It is frozen after DDP wrapped it: DDP waits for its gradients otherwise.
+            self.find_unused_parameters = True
         # The bare module: wrapping for DDP or compiling replaces the one in modules.
         self.enhancer = self.modules.enhancer
         # Not one of the modules: neither the optimizer nor DDP may see a MAL-encoder.
         self.loss = self.hparams.loss.to(self.device)
+        arguments = inspect.signature(self.enhancer.forward).parameters
+        self._has_auxiliary = "return_auxiliary" in arguments
         self.state = TrainingState()
         if self.checkpointer is not None:
             self.checkpointer.add_recoverables({"loss": self.loss, "state": self.state})
@@ -82,8 +91,10 @@ class MALBrain(sb.Brain):
 
     def _check_settings(self) -> None:
         h = self.hparams
-        if h.refresh not in ("never", "epoch", "batch"):
-            raise ValueError(f"refresh is never, epoch or batch, not {h.refresh!r}.")
+        if h.refresh not in ("never", "epoch", "batch", "ema"):
+            raise ValueError(
+                f"refresh is never, epoch, batch or ema, not {h.refresh!r}."
+            )
         if bool(self._baseline_folder) == bool(h.number_of_epochs):
             raise ValueError(
                 f"number_of_epochs is {h.number_of_epochs} and baseline_folder is "
@@ -109,7 +120,7 @@ class MALBrain(sb.Brain):
         """Return enhanced `[B, samples]`, and what loss terms take besides."""
         batch = batch.to(self.device)
         noisy, lengths = batch.noisy
-        if not self.loss.auxiliary:
+        if not (self.loss.auxiliary and self._has_auxiliary):
             return self.modules.enhancer(noisy, lengths), {"noisy": noisy}
         enhanced, auxiliary = self.modules.enhancer(
             noisy, lengths, return_auxiliary=True
@@ -131,9 +142,33 @@ class MALBrain(sb.Brain):
                 f"are {values}. Check these clips, or lower the learning rate."
             )
         self.state.average({"loss": loss.item(), **values})
+        if stage == sb.Stage.TRAIN and self.loss.phase_two:
+            self.state.average(self._relative_variances())
         if stage != sb.Stage.TRAIN:
             self._collect(batch.id, enhanced, clean, lengths, stage)
         return loss
+
+    def _relative_variances(self) -> dict[str, float]:
+        """Return the variance of the clean features of the terms that watch it."""
+        return {
+            f"{name}_variance": term.relative_variance
+            for name, term in self.loss.added.items()
+            if hasattr(term, "relative_variance")
+        }
+
+    def _wrap_distributed(self) -> None:
+        """Wrap the modules for DDP, on CPUs too."""
+        if not (self.distributed_launch and self.device == "cpu"):
+            super()._wrap_distributed()
+            return
+        # SpeechBrain makes SyncBatchNorm of every BatchNorm, which GPUs alone can
+        # compute. Without it each process normalises by its own batch, and DDP gives
+        # all of them the first one's running statistics.
+        for name, module in self.modules.items():
+            if any(p.requires_grad for p in module.parameters()):
+                self.modules[name] = DistributedDataParallel(
+                    module, find_unused_parameters=self.find_unused_parameters
+                )
 
     def _collect(
         self,
@@ -143,6 +178,8 @@ class MALBrain(sb.Brain):
         lengths: Tensor,
         stage: sb.Stage,
     ) -> None:
+        if not if_main_process():  # validation and test are not divided
+            return
         enhanced, clean = enhanced.float().cpu(), clean.float().cpu()
         for i, samples in enumerate((lengths * clean.shape[1]).round().int().tolist()):
             pair = enhanced[i, :samples], clean[i, :samples]
@@ -186,6 +223,10 @@ class MALBrain(sb.Brain):
         self.scaler.update()
         self.zero_grad(set_to_none=True)
         self.optimizer_step += 1
+        if self.loss.phase_two and self.hparams.refresh == "ema":
+            for term in self.loss.added.values():
+                if hasattr(term, "average"):
+                    term.average()
 
     # ------------------------------------------------------------- epochs, phases
 
@@ -253,14 +294,18 @@ class MALBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
             return
-        self.table.score(self.hparams.metric_jobs, progressbar=not self.noprogressbar)
-        stats.update(self.table.means())
-        for failure in self.table.failures:
-            logger.warning(f"Not scored, and left out of that mean: {failure}")
+        stats.update(self._score())
         if stage == sb.Stage.VALID:
             self._end_epoch(epoch, stats)
         else:
             self._end_test(stats)
+
+    @main_process_only
+    def _score(self) -> dict[str, float]:
+        self.table.score(self.hparams.metric_jobs, progressbar=not self.noprogressbar)
+        for failure in self.table.failures:
+            logger.warning(f"Not scored, and left out of that mean: {failure}")
+        return self.table.means()
 
     def _end_epoch(self, epoch: int, stats: dict[str, float]) -> None:
         phase = self.phase(epoch)
@@ -279,6 +324,7 @@ class MALBrain(sb.Brain):
         for log in logs:
             log.log_stats(meta, self.train_stats, stats)
 
+    @main_process_only
     def _end_test(self, stats: dict[str, float]) -> None:
         self.table.write_csv(self.hparams.scores_file)
         failed = {"clips not scored": len(self.table.failures)}

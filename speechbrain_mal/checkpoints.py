@@ -17,7 +17,7 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import if_main_process, is_distributed_initialized
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -89,10 +89,16 @@ class TrainingState:
             self.means[name] = [total + value, number + 1]
 
     def pop_means(self) -> dict[str, float]:
-        """Return the means, and start anew."""
-        means = {name: total / number for name, (total, number) in self.means.items()}
-        self.means = {}
-        return means
+        """Return the means, over all processes' batches, and start anew."""
+        sums, self.means = self.means, {}
+        if is_distributed_initialized():
+            every = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(every, sums)
+            sums = {
+                name: [sum(one[name][i] for one in every) for i in (0, 1)]
+                for name in sums
+            }
+        return {name: total / number for name, (total, number) in sums.items()}
 
     def restore_random(self) -> None:
         """Set the random states of a loaded checkpoint, once."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import yaml
 from hyperpyyaml import load_hyperpyyaml
+from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_mal import MALBrain
 from speechbrain_mal.data import paired_dataset, prepare_voicebank
@@ -37,10 +38,12 @@ def make_brain(output, system, brain_class=MALBrain, run_opts=None, **overrides)
     """Return a Brain and its datasets, from the recipe's own YAML."""
     overrides = {**TOY, "output_folder": str(output), **overrides}
     path = ROOT / "recipes" / "VoiceBank" / "hparams" / f"{system}.yaml"
+    if Path(system).is_absolute():
+        path = system
     with open(path, encoding="utf-8") as file:
         hparams = load_hyperpyyaml(file, overrides)
     os.makedirs(output, exist_ok=True)
-    prepare_voicebank(hparams["data_folder"], output)
+    run_on_main(prepare_voicebank, args=[hparams["data_folder"], output])
     brain = brain_class(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],

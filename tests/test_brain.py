@@ -1,4 +1,5 @@
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,14 @@ from recipe_run import TOY, fit, make_brain
 from speechbrain_mal import MALBrain, ModelAsLoss
 from speechbrain_mal.brain import NonFiniteLossError
 
-VARIANTS = ["mal_frozen_fe", "mal_frozen", "mal_dynamic", "mal_dynamic_per_batch"]
+ROOT = Path(__file__).parent.parent
+VARIANTS = [
+    "mal_frozen_fe",
+    "mal_frozen",
+    "mal_dynamic",
+    "mal_dynamic_per_batch",
+    "mal_ema",
+]
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +66,16 @@ def test_what_moves_in_each_variant(tmp_path, baseline, system):
     batches = len(brain.mal) // 2
     start = {k[8:]: v for k, v in brain.starts[0].items() if k.startswith("encoder.")}
 
-    # The MAL-encoder starts as the baseline's encoder and moves exactly at refresh.
-    assert same(start, brain.mal[0])
+    # The MAL-encoder starts as the baseline's encoder and moves exactly at refresh;
+    # the average takes in every step.
+    assert same(start, brain.mal[0]) == (system != "mal_ema")
     moved = [not same(a, b) for a, b in zip(brain.mal, brain.mal[1:], strict=False)]
     if system == "mal_dynamic":
         expected = [i == batches - 1 for i in range(2 * batches - 1)]
         assert same(brain.mal[batches], brain.live[batches - 1])
     else:
-        expected = [system == "mal_dynamic_per_batch"] * (2 * batches - 1)
+        always = system in ("mal_dynamic_per_batch", "mal_ema")
+        expected = [always] * (2 * batches - 1)
     assert moved == expected
 
     # frozen-fe leaves every weight and statistic of the encoder, and trains the rest.
@@ -118,7 +128,14 @@ def test_log_has_every_term(tmp_path, baseline):
     )
     fit(brain)
     log = (tmp_path / "train_log.txt").read_text()
-    for name in ("train loss", "train df", "train mal", "valid mal", "valid si_sdr"):
+    for name in (
+        "train loss",
+        "train df",
+        "train mal",
+        "train mal_variance",
+        "valid mal",
+        "valid si_sdr",
+    ):
         assert f"{name}: " in log
     # Equal magnitude: the scaled term is as large as the conventional loss.
     scaled = brain.loss.scales["mal"] * brain.train_stats["mal"]
@@ -207,7 +224,7 @@ def test_contradicting_settings(tmp_path, baseline):
         )
     with pytest.raises(ValueError, match="number_of_epochs is 0 and baseline_folder"):
         make_brain(tmp_path, "continue", baseline_folder=None)
-    with pytest.raises(ValueError, match="refresh is never, epoch or batch"):
+    with pytest.raises(ValueError, match="refresh is never, epoch, batch or ema"):
         make_brain(tmp_path, "continue", baseline_folder="x", refresh="weekly")
     with pytest.raises(ValueError, match="ckpt_metric is one of .*'si_sdr'.*not 'wer'"):
         make_brain(tmp_path, "continue", baseline_folder="x", ckpt_metric="wer")
@@ -251,3 +268,38 @@ def test_trained_encoder_measures_the_snr(baseline, speech):
     ]
     assert values == sorted(values)
     assert values[-1] > 5 * values[0]
+
+
+def test_another_model_in_the_recipe(tmp_path, monkeypatch):
+    """The swap of docs/your_model.md: Conv-TasNet where DeepFilterNet2 was."""
+    recipes = ROOT / "recipes" / "VoiceBank" / "hparams"
+    text = (recipes / "mal_dynamic.yaml").read_text()
+    block = re.search(r"^model: .*\n(    .*\n)+", text, re.M).group()
+    conv_tasnet = (
+        "model: !include:../../../hparams/models/conv_tasnet.yaml\n"
+        "    filters: 32\n    channels: 16\n    hidden_size: 16\n"
+        "    blocks: 2\n    repeats: 1\n"
+    )
+    swapped = tmp_path / "swapped.yaml"
+    text = text.replace(block, conv_tasnet).replace("../../..", str(ROOT))
+    swapped.write_text(re.sub(r"^(channels|hidden_size): .*\n", "", text, flags=re.M))
+    toy = {k: v for k, v in TOY.items() if k not in ("channels", "hidden_size")}
+    monkeypatch.setattr("recipe_run.TOY", toy)
+    brain = make_brain(
+        tmp_path / "output",
+        swapped,
+        number_of_epochs=1,
+        phase_two_epochs=1,
+        baseline_folder=None,
+        enhanced_folder=None,
+    )
+    start = snapshot(brain.enhancer.encoder)
+    fit(brain)
+    assert brain.train_stats["mal"] > 0
+    assert not same(start, snapshot(brain.loss.added["mal"].encoder))
+    brain.evaluate(
+        brain.datasets["test"],
+        test_loader_kwargs=dict(brain.hparams.test_dataloader_options),
+        progressbar=False,
+    )
+    assert math.isfinite(brain.test_stats["si_sdr"])
