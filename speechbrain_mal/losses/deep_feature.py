@@ -129,7 +129,10 @@ class DeepFeatureLoss(nn.Module):
     def _compare(
         self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Return each clip's and layer's error, and clean features' size, `[B, L]`."""
+        """Return each clip's and layer's error and size of clean features, `[B, L]`.
+
+        The sizes are those that `normalize` asks for; without it they mean nothing.
+        """
         # Nothing here asks for a gradient, so no graph is built. `no_grad` could choose
         # other kernels than the enhanced speech gets, and zero would not be zero.
         targets = self._features(clean.detach(), lengths)
@@ -143,17 +146,11 @@ class DeepFeatureLoss(nn.Module):
                     f"{tuple(target.shape)} for clean and {tuple(estimate.shape)} for "
                     "enhanced speech; both have to be [B, T, ...], time on dim 1."
                 )
-        pairs = list(zip(estimates, targets, strict=True))
         frames = [self._frames(target, clean, lengths) for target in targets]
         self._observe(targets, frames)
-        errors, sizes = (
-            [
-                clip_means(self._per_frame(features), count)
-                for features, count in zip(stages, frames, strict=True)
-            ]
-            for stages in ([a - b for a, b in pairs], targets)
-        )
-        return torch.stack(errors, dim=-1), torch.stack(sizes, dim=-1)
+        pairs = zip(estimates, targets, strict=True)
+        errors = self._clip_sizes([a - b for a, b in pairs], frames)
+        return errors, self._clip_sizes(targets, frames) if self.normalize else errors
 
     def _frames(self, target: Tensor, clean: Tensor, lengths: Tensor | None) -> Tensor:
         """Return the frames of every clip, `[B]`."""
@@ -164,11 +161,15 @@ class DeepFeatureLoss(nn.Module):
     def _observe(self, targets: list[Tensor], frames: list[Tensor]) -> None:
         """See the clean features of a batch, or of one of its clips."""
 
-    def _per_frame(self, features: Tensor) -> Tensor:
-        """Size of every frame's features, `[B, T]`."""
-        sizes = features.abs() if self.distance == "l1" else features.square()
-        sizes = sizes.flatten(2)
-        return sizes.sum(-1) if self.reduction == "sum" else sizes.mean(-1)
+    def _clip_sizes(self, stages: list[Tensor], frames: list[Tensor]) -> Tensor:
+        """Size of every clip's features, `[B, L]`."""
+        sizes = []
+        for features, count in zip(stages, frames, strict=True):
+            size = features.abs() if self.distance == "l1" else features.square()
+            size = size.flatten(2)
+            size = size.sum(-1) if self.reduction == "sum" else size.mean(-1)
+            sizes.append(clip_means(size, count))
+        return torch.stack(sizes, dim=-1)
 
     def _features(self, waveforms: Tensor, lengths: Tensor | None) -> list[Tensor]:
         inputs = (waveforms,) if lengths is None else (waveforms, lengths)

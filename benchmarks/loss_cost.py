@@ -1,0 +1,146 @@
+"""Time and memory of a training step with each loss, against the plain step.
+
+Every loss has a process of its own, so that its peak memory is its own; they take turns
+(A B C A B C ...) with one step each. See README.md in this folder.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import statistics
+import time
+from multiprocessing.connection import Connection
+
+import torch
+from torch import nn
+
+from speechbrain_mal.losses import (
+    DeepFeatureLoss,
+    DeepFilterNetLoss,
+    ModelAsLoss,
+    WeightedLoss,
+)
+from speechbrain_mal.models import DeepFilterNet2, InputFeatures, SelfSupervisedEncoder
+
+PLAIN = "L_df"
+
+
+def added_loss(name: str, model: DeepFilterNet2, sample_rate: int) -> nn.Module | None:
+    """Return the loss that is added to L_df, or None."""
+    encoder = model.encoder
+    if name == PLAIN:
+        return None
+    if name == "mal":
+        return ModelAsLoss(encoder)
+    if name == "mal, every layer":
+        return ModelAsLoss(encoder, layers=range(7), normalize=True)
+    if name == "filterbank":
+        features = InputFeatures(encoder.front_end)
+        return DeepFeatureLoss(features, layers=[0, 1], normalize=True)
+    network = wavlm_base_plus()
+    if name == "WavLM, last convolution":
+        return DeepFeatureLoss(SelfSupervisedEncoder(network, sample_rate))
+    encoder = SelfSupervisedEncoder(network, sample_rate, transformer=True)
+    return DeepFeatureLoss(encoder)
+
+
+LOSSES = [
+    PLAIN,
+    "mal",
+    "mal, every layer",
+    "filterbank",
+    "WavLM, last convolution",
+    "WavLM, last layer",
+]
+
+
+def wavlm_base_plus() -> nn.Module:
+    """Return WavLM-Base-Plus's architecture with random weights, as SpeechBrain's."""
+    from transformers import WavLMConfig, WavLMModel
+
+    network = nn.Module()
+    network.model = WavLMModel(WavLMConfig())  # its defaults are WavLM-Base's
+    network.normalize_wav = False
+    return network
+
+
+def work(connection: Connection, name: str, args: argparse.Namespace) -> None:
+    """Take a training step whenever asked to; answer its seconds and the peak."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    model = DeepFilterNet2(
+        args.sample_rate,
+        channels=args.channels,
+        embedding_size=args.hidden,
+        df_hidden_size=args.hidden,
+    )
+    added = added_loss(name, model, args.sample_rate)
+    loss = WeightedLoss(
+        {"df": DeepFilterNetLoss(model.encoder.front_end)},
+        added={} if added is None else {"added": added},
+    )
+    loss.start_phase_two()
+    weights = sum(p.numel() for p in loss.added.parameters())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    clean = 0.1 * torch.randn(args.batch, round(args.seconds * args.sample_rate))
+    noisy = clean + 0.05 * torch.randn_like(clean)
+    before = peak_mib()
+    while connection.recv():
+        start = time.perf_counter()
+        enhanced, auxiliary = model(noisy, return_auxiliary=True)
+        loss(enhanced, clean, noisy=noisy, **auxiliary).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds = time.perf_counter() - start
+        connection.send((seconds, peak_mib() - before, weights))
+
+
+def peak_mib() -> float:
+    """Return the most memory this process has held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Measure, and print Markdown."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--sample-rate", type=int, default=16000, help="in Hz")
+    parser.add_argument("--channels", type=int, default=16, help="of convolutions")
+    parser.add_argument("--hidden", type=int, default=64, help="units of the GRUs")
+    parser.add_argument("--batch", type=int, default=4, help="clips of a batch")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a clip")
+    parser.add_argument("--repeats", type=int, default=7, help="timed rounds")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parser.parse_args()
+    print(f"torch {torch.__version__}, {json.dumps(vars(args))}, medians")
+    context = multiprocessing.get_context("spawn")
+    workers = {}
+    for name in LOSSES:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs, name, args), daemon=True)
+        process.start()
+        workers[name] = ours
+    rounds = []
+    for _ in range(args.repeats + 1):  # the first is not counted, but for its memory
+        answers = {}
+        for name, connection in workers.items():
+            connection.send(True)
+            answers[name] = connection.recv()
+        rounds.append(answers)
+    print("\n| loss | weights | ms | over L_df | peak MiB | over L_df |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name in LOSSES:
+        times = [answers[name][0] for answers in rounds[1:]]
+        ratios = [answers[name][0] / answers[PLAIN][0] for answers in rounds[1:]]
+        _, peak, weights = rounds[-1][name]
+        print(
+            f"| {name} | {weights} | {1000 * statistics.median(times):.0f} "
+            f"| {statistics.median(ratios):.2f} | {peak:.0f} "
+            f"| {peak / rounds[-1][PLAIN][1]:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
