@@ -74,7 +74,10 @@ class TappedEncoder(nn.Module):
 
 
 class TappedEnhancer(nn.Module):
-    """Base of enhancers whose encoder is tapped from a network; subclass `forward`.
+    """Base of enhancers whose encoder is tapped from a network.
+
+    A subclass has `forward(noisy, lengths=None)`, from `[B, samples]` to enhanced clips
+    of the same shape, aligned to the sample.
 
     Arguments
     ---------
@@ -129,10 +132,6 @@ class TappedEnhancer(nn.Module):
     def encoder(self) -> TappedEncoder:
         """The tapped encoder: shares storage with the network."""
         return self._encoder[0]
-
-    def forward(self, noisy: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return enhanced `[B, samples]`, aligned with noisy `[B, samples]`."""
-        raise NotImplementedError
 
 
 def fit_length(waveforms: Tensor, samples: int) -> Tensor:
