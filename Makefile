@@ -30,7 +30,7 @@ install: $(VENV)/installed
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --quiet --editable ".[dev,eval,ssl]"
+	$(RUN) -m pip install --quiet --editable ".[dev,eval,perceptual,ssl]"
 	touch $@
 
 clean:

@@ -35,6 +35,8 @@ setup(
     extras_require={
         "eval": ["matplotlib", "tensorboard"],
         "ssl": ["transformers>=4.30"],
+        # cdpam names none of its requirements
+        "perceptual": ["cdpam==0.0.6", "distillmos>=0.9.1,<0.10", "librosa", "resampy"],
         "dev": ["pytest", "pytest-xdist", "ruff", "yamllint"],
     },
     classifiers=[

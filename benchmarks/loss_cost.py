@@ -21,7 +21,13 @@ from speechbrain_mal.losses import (
     ModelAsLoss,
     WeightedLoss,
 )
-from speechbrain_mal.models import DeepFilterNet2, InputFeatures, SelfSupervisedEncoder
+from speechbrain_mal.models import (
+    CDPAMEncoder,
+    DeepFilterNet2,
+    DistillMOSEncoder,
+    InputFeatures,
+    SelfSupervisedEncoder,
+)
 
 PLAIN = "L_df"
 
@@ -38,6 +44,10 @@ def added_loss(name: str, model: DeepFilterNet2, sample_rate: int) -> nn.Module 
     if name == "filterbank":
         features = InputFeatures(encoder.front_end)
         return DeepFeatureLoss(features, layers=[0, 1], normalize=True)
+    if name == "CDPAM":
+        return DeepFeatureLoss(CDPAMEncoder(sample_rate))
+    if name == "Distill-MOS":
+        return DeepFeatureLoss(DistillMOSEncoder(sample_rate))
     network = wavlm_base_plus()
     if name == "WavLM, last convolution":
         return DeepFeatureLoss(SelfSupervisedEncoder(network, sample_rate))
@@ -50,6 +60,8 @@ LOSSES = [
     "mal",
     "mal, every layer",
     "filterbank",
+    "CDPAM",
+    "Distill-MOS",
     "WavLM, last convolution",
     "WavLM, last layer",
 ]
@@ -113,11 +125,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of a clip")
     parser.add_argument("--repeats", type=int, default=7, help="timed rounds")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--losses", nargs="+", choices=LOSSES, default=LOSSES, help="L_df is added"
+    )
     args = parser.parse_args()
+    losses = [PLAIN, *(name for name in args.losses if name != PLAIN)]
     print(f"torch {torch.__version__}, {json.dumps(vars(args))}, medians")
     context = multiprocessing.get_context("spawn")
     workers = {}
-    for name in LOSSES:
+    for name in losses:
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, name, args), daemon=True)
         process.start()
@@ -131,7 +147,7 @@ def main() -> None:
         rounds.append(answers)
     print("\n| loss | weights | ms | over L_df | peak MiB | over L_df |")
     print("|---|---:|---:|---:|---:|---:|")
-    for name in LOSSES:
+    for name in losses:
         times = [answers[name][0] for answers in rounds[1:]]
         ratios = [answers[name][0] / answers[PLAIN][0] for answers in rounds[1:]]
         _, peak, weights = rounds[-1][name]

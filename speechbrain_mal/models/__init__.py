@@ -8,12 +8,15 @@ from speechbrain_mal.models.adapters import (
 from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2, DeepFilterNet2Encoder
 from speechbrain_mal.models.frontend import FrontEnd
 from speechbrain_mal.models.input_features import InputFeatures
+from speechbrain_mal.models.perceptual import CDPAMEncoder, DistillMOSEncoder
 from speechbrain_mal.models.self_supervised import SelfSupervisedEncoder
 from speechbrain_mal.models.tapped import TappedEncoder, TappedEnhancer
 
 __all__ = [
+    "CDPAMEncoder",
     "DeepFilterNet2",
     "DeepFilterNet2Encoder",
+    "DistillMOSEncoder",
     "FrontEnd",
     "InputFeatures",
     "LearnedBasisEnhancer",
