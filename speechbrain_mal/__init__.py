@@ -7,6 +7,7 @@ trains with them in two phases, and `DeepFilterNet2`.
 from speechbrain_mal.brain import MALBrain
 from speechbrain_mal.checkpoints import AtomicCheckpointer
 from speechbrain_mal.losses import (
+    AddedTerm,
     DeepFeatureLoss,
     DeepFilterNetLoss,
     ModelAsLoss,
@@ -17,6 +18,7 @@ from speechbrain_mal.models import DeepFilterNet2
 __version__ = "0.1.0"
 
 __all__ = [
+    "AddedTerm",
     "AtomicCheckpointer",
     "DeepFeatureLoss",
     "DeepFilterNet2",
