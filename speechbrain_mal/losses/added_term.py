@@ -1,5 +1,6 @@
 """A loss added to whatever objective a recipe has, with one line of its train.py."""
 
+import torch
 from torch import Tensor, nn
 
 from speechbrain_mal.losses.weighted import WeightedLoss
@@ -37,7 +38,6 @@ class AddedTerm(nn.Module):
 
     Example
     -------
-    >>> import torch
     >>> from speechbrain_mal import DeepFilterNet2, ModelAsLoss
     >>> model = DeepFilterNet2(16000, channels=8, embedding_size=32, df_hidden_size=32)
     >>> term = AddedTerm(ModelAsLoss(model.encoder))
@@ -68,7 +68,8 @@ class AddedTerm(nn.Module):
             {"recipe": nn.Identity()}, {"added": loss}, {"added": weight}, balance
         )
         self.refresh = refresh
-        self.validated = False
+        # A buffer, because checkpoints are written between a validation and an epoch.
+        self.register_buffer("validated", torch.zeros((), dtype=torch.bool))
 
     @property
     def loss(self) -> nn.Module:
@@ -96,7 +97,7 @@ class AddedTerm(nn.Module):
         if enhanced.requires_grad:
             self._follow()
         else:
-            self.validated = True
+            self.validated.fill_(True)
         if not self.objective.phase_two:
             return recipe_loss
         self.to(enhanced.device)
@@ -113,4 +114,4 @@ class AddedTerm(nn.Module):
             self.loss.refresh()
         elif self.refresh == "ema":
             self.loss.average()
-        self.validated = False
+        self.validated.fill_(False)

@@ -82,6 +82,17 @@ def test_resumes_with_its_scale_and_encoder(model, speech):
     assert torch.equal(term(own, enhanced, speech), resumed(own, enhanced, speech))
 
 
+def test_resumes_between_validation_and_epoch(model, speech):
+    term = AddedTerm(ModelAsLoss(model.encoder), refresh="epoch")
+    step(model, term, speech)
+    validate(model, term, speech)
+    resumed = AddedTerm(ModelAsLoss(model.encoder), refresh="epoch")
+    resumed.load_state_dict(copy.deepcopy(term.state_dict()))
+    assert not same(model, resumed)
+    step(model, resumed, speech, weight_change=0.0)
+    assert same(model, resumed)
+
+
 def test_errors(model):
     with pytest.raises(ValueError, match="refresh is one of"):
         AddedTerm(ModelAsLoss(model.encoder), refresh="often")

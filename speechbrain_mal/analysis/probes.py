@@ -1,0 +1,100 @@
+"""Is a network's feature space fit to be a loss? FINALLY's two probes.
+
+N. Babaev et al., "FINALLY: fast and universal speech enhancement with studio-like
+quality", NeurIPS 2024: features that make a good loss move away from clean speech as
+the noise grows, and keep repetitions of a sound together, apart from other sounds.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from scipy.cluster.hierarchy import fcluster, linkage
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def distances_by_snr(
+    loss: Callable[[Tensor, Tensor], Tensor],
+    clean: Tensor,
+    noise: Tensor,
+    snrs: Sequence[float],
+) -> Tensor:
+    """Return the loss of clean speech with noise at each SNR, `[len(snrs)]`.
+
+    The probe is passed when it grows as the SNR falls.
+
+    Arguments
+    ---------
+    loss : callable
+        `loss(noisy, clean)` to a scalar, such as `ModelAsLoss`.
+    clean, noise : Tensor
+        `[B, samples]`; the noise is scaled, clip by clip.
+    snrs : sequence of float
+        In dB.
+
+    Example
+    -------
+    >>> clean, noise = torch.randn(2, 2, 16000)
+    >>> mse = lambda noisy, clean: (noisy - clean).square().mean()
+    >>> distances = distances_by_snr(mse, clean, noise, snrs=[20, 10, 0])
+    >>> bool((distances.diff() > 0).all())
+    True
+    """
+    level = clean.square().mean(1, keepdim=True) / noise.square().mean(1, keepdim=True)
+    gains = [(level * 10 ** (-snr / 10)).sqrt() for snr in snrs]
+    return torch.stack([loss(clean + gain * noise, clean) for gain in gains])
+
+
+@torch.no_grad()
+def rand_index(
+    encoder: nn.Module, waveforms: Tensor, sounds: Sequence[int], layer: int = -1
+) -> float:
+    """Return how well clusters of the features agree with the sounds, in [0, 1].
+
+    Each clip's features, averaged over time, are put into as many clusters as there are
+    sounds (Ward's linkage). The Rand index is the share of pairs of clips that are
+    together in both, or apart in both; 1 passes the probe.
+
+    Arguments
+    ---------
+    encoder : nn.Module
+        Waveforms to features `[B, T, ...]`, or a list of them.
+    waveforms : Tensor
+        `[B, samples]`, repetitions of some sounds.
+    sounds : sequence of int
+        Which sound each clip is.
+    layer : int
+        Which of the encoder's features.
+
+    Raises
+    ------
+    ValueError
+        When there are not as many labels as clips, or fewer than two sounds.
+
+    Example
+    -------
+    >>> tones = torch.tensor([[200.0], [900.0], [200.0], [900.0]])
+    >>> waveforms = torch.sin(2 * torch.pi * tones * torch.arange(4000) / 16000)
+    >>> waveforms = waveforms + 0.01 * torch.randn(4, 4000)
+    >>> class Spectrum(nn.Module):
+    ...     def forward(self, waveforms):
+    ...         window = torch.hann_window(256)
+    ...         return torch.stft(waveforms, 256, window=window,
+    ...             return_complex=True).abs().transpose(1, 2)
+    >>> rand_index(Spectrum(), waveforms, sounds=[0, 1, 0, 1])
+    1.0
+    """
+    labels = torch.as_tensor(sounds)
+    number = len(labels.unique())
+    if len(labels) != len(waveforms) or number < 2:
+        raise ValueError(
+            f"sounds: {len(labels)} labels of {number} sound(s) for {len(waveforms)} "
+            "clips; there has to be one a clip, and two sounds or more."
+        )
+    features = encoder(waveforms)
+    features = features if isinstance(features, Tensor) else features[layer]
+    points = features.flatten(2).mean(1).double().cpu().numpy()
+    clusters = torch.as_tensor(fcluster(linkage(points, "ward"), number, "maxclust"))
+    first, second = torch.combinations(torch.arange(len(labels))).T
+    agree = (labels[first] == labels[second]) == (clusters[first] == clusters[second])
+    return agree.double().mean().item()
