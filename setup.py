@@ -37,7 +37,7 @@ setup(
         "ssl": ["transformers>=4.30"],
         # cdpam names none of its requirements
         "perceptual": ["cdpam==0.0.6", "distillmos>=0.9.1,<0.10", "librosa", "resampy"],
-        "dev": ["pytest", "pytest-xdist", "ruff", "yamllint"],
+        "dev": ["filelock", "pytest", "pytest-xdist", "ruff", "yamllint"],
     },
     classifiers=[
         "Development Status :: 4 - Beta",

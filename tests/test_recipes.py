@@ -47,8 +47,8 @@ def run(name, row):
     shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, row["Script_file"], row["Hparam_file"]]
     command += [f"--output_folder={output}", *row["test_debug_flags"].split()]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, f"{row['Hparam_file']}:\n{run.stderr[-3000:]}"
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{row['Hparam_file']}:\n{done.stderr[-3000:]}"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """A loss added to whatever objective a recipe has, with one line of its train.py."""
 
-import torch
 from torch import Tensor, nn
 
 from speechbrain_mal.losses.weighted import WeightedLoss
@@ -38,6 +37,7 @@ class AddedTerm(nn.Module):
 
     Example
     -------
+    >>> import torch
     >>> from speechbrain_mal import DeepFilterNet2, ModelAsLoss
     >>> model = DeepFilterNet2(16000, channels=8, embedding_size=32, df_hidden_size=32)
     >>> term = AddedTerm(ModelAsLoss(model.encoder))
@@ -68,8 +68,7 @@ class AddedTerm(nn.Module):
             {"recipe": nn.Identity()}, {"added": loss}, {"added": weight}, balance
         )
         self.refresh = refresh
-        # A buffer, because checkpoints are written between a validation and an epoch.
-        self.register_buffer("validated", torch.zeros((), dtype=torch.bool))
+        self.validated = False
 
     @property
     def loss(self) -> nn.Module:
@@ -97,12 +96,23 @@ class AddedTerm(nn.Module):
         if enhanced.requires_grad:
             self._follow()
         else:
-            self.validated.fill_(True)
+            self.validated = True
         if not self.objective.phase_two:
             return recipe_loss
         self.to(enhanced.device)
         added = self.loss(enhanced, clean, lengths)
         return self.objective.total({"recipe": recipe_loss, "added": added})
+
+    def get_extra_state(self) -> dict:
+        """Return what the next batch has to know, for the state dict.
+
+        Checkpoints are written between a validation and the next epoch.
+        """
+        return {"validated": self.validated}
+
+    def set_extra_state(self, state: dict) -> None:
+        """Restore it."""
+        self.validated = state["validated"]
 
     def _follow(self) -> None:
         """Bring the MAL-encoder up to date for a training batch."""
@@ -114,4 +124,4 @@ class AddedTerm(nn.Module):
             self.loss.refresh()
         elif self.refresh == "ema":
             self.loss.average()
-        self.validated.fill_(False)
+        self.validated = False

@@ -51,7 +51,7 @@ class CDPAMEncoder(nn.Module):
         self.network.load_state_dict(
             {k.removeprefix(prefix): v for k, v in state.items() if prefix in k}
         )
-        self.resample = _resampler(sample_rate, self.network_rate)
+        self.resample = Resample(sample_rate, self.network_rate)
 
     def forward(self, waveforms: Tensor) -> list[Tensor]:
         """Return features, shallow to deep.
@@ -107,7 +107,7 @@ class DistillMOSEncoder(nn.Module):
         self.win_length, self.hop_length = network.win_length, network.hop_length
         self.network = network.cnn
         self.register_buffer("window", torch.hann_window(self.win_length))
-        self.resample = _resampler(sample_rate, self.network_rate)
+        self.resample = Resample(sample_rate, self.network_rate)
 
     def forward(self, waveforms: Tensor) -> list[Tensor]:
         """Return the six layers' features, `[B, T, C, F]`, shallow to deep.
@@ -145,7 +145,3 @@ class DistillMOSEncoder(nn.Module):
         parts = torch.view_as_real(spectrum)
         power = parts.square().sum(-1, keepdim=True).clamp_min(1e-24)
         return (parts * power**-0.35).permute(0, 3, 1, 2)
-
-
-def _resampler(rate: int, network_rate: int) -> nn.Module:
-    return nn.Identity() if rate == network_rate else Resample(rate, network_rate)

@@ -52,9 +52,7 @@ class SelfSupervisedEncoder(nn.Module):
         self.model = model
         self.normalize = network.normalize_wav
         self.transformer = transformer
-        self.resample = nn.Identity()
-        if sample_rate != NETWORK_RATE:
-            self.resample = Resample(sample_rate, NETWORK_RATE)
+        self.resample = Resample(sample_rate, NETWORK_RATE)
 
     def forward(self, waveforms: Tensor) -> list[Tensor]:
         """Return every layer's features, `[B, T, C]`, shallow to deep.
