@@ -21,8 +21,9 @@ demo: install
 	$(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/mal_dynamic.yaml \
 		--data_folder samples/voicebank --output_folder demo/mal_dynamic \
 		--baseline_folder demo/baseline --batch_size 8 --crop_seconds 1.5
-	$(RUN) -m speechbrain_mal.analysis.report demo/baseline demo/mal_dynamic \
-		--data-folder samples/voicebank --pictures demo/pictures
+	$(RUN) -m speechbrain_mal.cli compare demo/baseline demo/mal_dynamic \
+		--manifest demo/baseline/test.json --data-folder samples/voicebank \
+		--metrics pesq estoi si_sdr --output demo/comparison
 
 install: $(VENV)/installed
 

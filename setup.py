@@ -20,6 +20,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["speechbrain_mal", "speechbrain_mal.*"]),
+    package_data={"speechbrain_mal.analysis": ["listening.html"]},
+    entry_points={"console_scripts": ["speechbrain-mal=speechbrain_mal.cli:main"]},
     install_requires=[
         "speechbrain>=1.1.2,<1.2",
         # torch 2.12 and later have no torchaudio of the same CUDA version: importing

@@ -4,26 +4,34 @@ A plugin for SpeechBrain: `ModelAsLoss` and the losses it is added to, `MALBrain
 trains with them in two phases, and `DeepFilterNet2`.
 """
 
-from speechbrain_mal.brain import MALBrain
-from speechbrain_mal.checkpoints import AtomicCheckpointer
-from speechbrain_mal.losses import (
-    AddedTerm,
-    DeepFeatureLoss,
-    DeepFilterNetLoss,
-    ModelAsLoss,
-    WeightedLoss,
-)
-from speechbrain_mal.models import DeepFilterNet2
+import importlib
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AddedTerm",
-    "AtomicCheckpointer",
-    "DeepFeatureLoss",
-    "DeepFilterNet2",
-    "DeepFilterNetLoss",
-    "MALBrain",
-    "ModelAsLoss",
-    "WeightedLoss",
-]
+_HOMES = {
+    "AddedTerm": "losses",
+    "AtomicCheckpointer": "checkpoints",
+    "DeepFeatureLoss": "losses",
+    "DeepFilterNet2": "models",
+    "DeepFilterNetLoss": "losses",
+    "MALBrain": "brain",
+    "ModelAsLoss": "losses",
+    "WeightedLoss": "losses",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used.
+
+    Metrics run in processes of their own, and the command line answers at once: neither
+    may wait for torch and SpeechBrain where it needs neither.
+    """
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,6 @@
 """A SpeechBrain Brain that trains with a conventional loss, then with Model as Loss."""
 
 import inspect
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,10 @@ from speechbrain.utils.logger import get_logger
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from speechbrain_mal.checkpoints import TrainingState, seed_epoch
-from speechbrain_mal.metrics import ScoreTable
+from speechbrain_mal.checkpoints import TrainingState, seed_epoch, selection
+from speechbrain_mal.metrics import Clip, evaluate
+from speechbrain_mal.metrics.registry import check_metrics, columns
+from speechbrain_mal.metrics.table import write_atomically
 
 logger = get_logger(__name__)
 
@@ -50,11 +51,11 @@ class MALBrain(sb.Brain):
         * `refresh`: "never", "epoch" or "batch", or "ema" for a running average;
         * `lr_schedule`, `phase_two_lr_schedule`: epoch of the phase, from 1, to the
           learning rate, first of what they return (SpeechBrain's schedulers);
-        * `ckpt_metric`: what chooses the best checkpoint, one of `valid_metrics`
-          (highest) or "loss" or a term's name (lowest); `test_from`: whether the test
-          takes the "best" or the "last";
-        * `valid_metrics`, `test_metrics`, `metric_jobs`, `sample_rate`: as `ScoreTable`
-          takes them;
+        * `ckpt_metric`: what chooses the best checkpoint, a column of `valid_metrics`
+          or "loss" or a term's name; `test_from`: whether the test takes the "best" or
+          the "last";
+        * `valid_metrics`, `test_metrics`, `metric_options` (optional), `metric_jobs`,
+          `sample_rate`: as `metrics.evaluate` takes them;
         * `train_crop`: a `RandomCrop`, optional; `seed`;
         * `train_logger`; `tensorboard_train_logger`, optional;
         * `scores_file`, `enhanced_folder`: where the test's scores and clips go;
@@ -91,6 +92,8 @@ class MALBrain(sb.Brain):
 
     def _check_settings(self) -> None:
         h = self.hparams
+        for metrics in (h.valid_metrics, h.test_metrics):
+            check_metrics(metrics, getattr(h, "metric_options", None))
         if h.refresh not in ("never", "epoch", "batch", "ema"):
             raise ValueError(
                 f"refresh is never, epoch, batch or ema, not {h.refresh!r}."
@@ -102,7 +105,7 @@ class MALBrain(sb.Brain):
                 "phase one (number_of_epochs > 0, baseline_folder null), or from "
                 "another run's (number_of_epochs 0 and its folder)."
             )
-        known = ["loss", *self.loss.conventional, *h.valid_metrics]
+        known = ["loss", *self.loss.conventional, *columns(h.valid_metrics)]
         if h.ckpt_metric not in known:
             raise ValueError(f"ckpt_metric is one of {known}, not {h.ckpt_metric!r}.")
 
@@ -145,7 +148,7 @@ class MALBrain(sb.Brain):
         if stage == sb.Stage.TRAIN and self.loss.phase_two:
             self.state.average(self._relative_variances())
         if stage != sb.Stage.TRAIN:
-            self._collect(batch.id, enhanced, clean, lengths, stage)
+            self._collect(batch, enhanced, clean, stage)
         return loss
 
     def _relative_variances(self) -> dict[str, float]:
@@ -171,24 +174,28 @@ class MALBrain(sb.Brain):
                 )
 
     def _collect(
-        self,
-        clips: list[str],
-        enhanced: Tensor,
-        clean: Tensor,
-        lengths: Tensor,
-        stage: sb.Stage,
+        self, batch: Any, enhanced: Tensor, clean: Tensor, stage: sb.Stage
     ) -> None:
+        """Keep the clips of a batch to be scored; in the test, the files they are in.
+
+        The files are what users listen to and score again; the numbers are the same.
+        """
         if not if_main_process():  # validation and test are not divided
             return
         enhanced, clean = enhanced.float().cpu(), clean.float().cpu()
-        for i, samples in enumerate((lengths * clean.shape[1]).round().int().tolist()):
-            pair = enhanced[i, :samples], clean[i, :samples]
-            self.table.add(clips[i], *(x.numpy() for x in pair))
-            if stage == sb.Stage.TEST and getattr(
-                self.hparams, "enhanced_folder", None
-            ):
-                path = os.path.join(self.hparams.enhanced_folder, f"{clips[i]}.wav")
-                sb.dataio.dataio.write_audio(path, pair[0], self.hparams.sample_rate)
+        counts = (batch.clean.lengths * clean.shape[1]).round().int().tolist()
+        folder = getattr(self.hparams, "enhanced_folder", None)
+        references = getattr(batch, "clean_wav", None)
+        rate = self.hparams.sample_rate
+        for i, (name, samples) in enumerate(zip(batch.id, counts, strict=True)):
+            pair = [x[i, :samples] for x in (enhanced, clean)]
+            audio = [x.numpy() for x in pair]
+            if stage == sb.Stage.TEST and folder:
+                audio[0] = Path(folder) / f"{name}.wav"
+                sb.dataio.dataio.write_audio(str(audio[0]), pair[0], rate)
+                if references:
+                    audio[1] = Path(references[i])
+            self.clips.append(Clip(name, *audio, sample_rate=rate))
 
     def _where(self, batch: Any, stage: sb.Stage) -> str:
         epoch = self.hparams.epoch_counter.current
@@ -231,10 +238,9 @@ class MALBrain(sb.Brain):
     # ------------------------------------------------------------- epochs, phases
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
-        """Prepare an epoch of training, or a table of scores."""
+        """Prepare an epoch of training, or the collection of clips to score."""
         if stage != sb.Stage.TRAIN:
-            metrics = getattr(self.hparams, f"{stage.name.lower()}_metrics")
-            self.table = ScoreTable(metrics, self.hparams.sample_rate)
+            self.clips = []
             return
         phase_epoch = epoch - (self.phase(epoch) - 1) * self.hparams.number_of_epochs
         resumed = self.step > 0  # in the middle of this epoch
@@ -259,10 +265,8 @@ class MALBrain(sb.Brain):
         checkpointer = self.checkpointer if folder is None else _checkpoints(folder)
         checkpoint = None
         if checkpointer is not None:
-            keys = {}
-            if getattr(self.hparams, "start_from", "best") == "best":
-                keys = self._best_key()
-            checkpoint = checkpointer.find_checkpoint(**keys)
+            which = getattr(self.hparams, "start_from", "best")
+            checkpoint = checkpointer.find_checkpoint(**self._select(which))
         if checkpoint is None and folder is not None:
             raise ValueError(
                 f"baseline_folder {folder} has no checkpoint with the metric "
@@ -281,10 +285,9 @@ class MALBrain(sb.Brain):
             if hasattr(term, "refresh"):
                 term.refresh()
 
-    def _best_key(self) -> dict[str, str]:
-        metric = self.hparams.ckpt_metric
-        higher_is_better = metric in self.hparams.valid_metrics
-        return {"max_key" if higher_is_better else "min_key": metric}
+    def _select(self, which: str) -> dict[str, str]:
+        h = self.hparams
+        return selection(which, h.ckpt_metric, h.valid_metrics)
 
     def on_stage_end(
         self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
@@ -294,15 +297,22 @@ class MALBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
             return
-        stats.update(self._score())
+        stats.update(self._score(stage))
         if stage == sb.Stage.VALID:
             self._end_epoch(epoch, stats)
         else:
             self._end_test(stats)
 
     @main_process_only
-    def _score(self) -> dict[str, float]:
-        self.table.score(self.hparams.metric_jobs, progressbar=not self.noprogressbar)
+    def _score(self, stage: sb.Stage) -> dict[str, float]:
+        self.table = evaluate(
+            self.clips,
+            getattr(self.hparams, f"{stage.name.lower()}_metrics"),
+            getattr(self.hparams, "metric_options", None),
+            self.hparams.metric_jobs,
+            progressbar=not self.noprogressbar,
+        )
+        self.clips = []
         for failure in self.table.failures:
             logger.warning(f"Not scored, and left out of that mean: {failure}")
         return self.table.means()
@@ -311,7 +321,7 @@ class MALBrain(sb.Brain):
         phase = self.phase(epoch)
         meta = {"epoch": epoch, "phase": phase, "lr": self.lr}
         if self.checkpointer is not None:
-            kind, key = next(iter(self._best_key().items()))
+            kind, key = next(iter(self._select("best").items()))
             self.checkpointer.save_and_keep_only(
                 meta={**meta, **stats},
                 **{f"{kind}s": [key]},
@@ -326,7 +336,7 @@ class MALBrain(sb.Brain):
 
     @main_process_only
     def _end_test(self, stats: dict[str, float]) -> None:
-        self.table.write_csv(self.hparams.scores_file)
+        write_atomically(self.hparams.scores_file, self.table.csv())
         failed = {"clips not scored": len(self.table.failures)}
         self.test_stats = {**stats, **failed}
         self.hparams.train_logger.log_stats(
@@ -345,8 +355,7 @@ class MALBrain(sb.Brain):
         phase = 2 if self.hparams.phase_two_epochs else 1
         keys = {"max_key": max_key, "min_key": min_key}
         if not (max_key or min_key):
-            last = getattr(self.hparams, "test_from", "best") == "last"
-            keys = {"max_key": "epoch"} if last else self._best_key()
+            keys = self._select(getattr(self.hparams, "test_from", "best"))
         self.checkpointer.recover_if_possible(
             **keys, ckpt_predicate=lambda c: c.meta.get("phase") == phase
         )

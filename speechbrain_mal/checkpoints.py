@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 from speechbrain.utils.distributed import if_main_process, is_distributed_initialized
+
+from speechbrain_mal.metrics.registry import LOWER_IS_BETTER, columns
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -66,6 +69,33 @@ class AtomicCheckpointer(Checkpointer):
 
 def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
+
+
+def selection(
+    which: str, ckpt_metric: str, valid_metrics: Sequence[str]
+) -> dict[str, str]:
+    """Return how to find a checkpoint, as SpeechBrain's Checkpointer takes it.
+
+    Arguments
+    ---------
+    which : str
+        "best", by `ckpt_metric`, or "last".
+    ckpt_metric : str
+        A column of the validation's metrics, or a loss.
+    valid_metrics : sequence of str
+        Metrics of the validation.
+
+    Example
+    -------
+    >>> selection("best", "pesq", ["pesq"]), selection("best", "loss", ["pesq"])
+    ({'max_key': 'pesq'}, {'min_key': 'loss'})
+    >>> selection("last", "pesq", ["pesq"])
+    {'max_key': 'epoch'}
+    """
+    if which == "last":
+        return {"max_key": "epoch"}
+    scores = set(columns(valid_metrics)) - LOWER_IS_BETTER
+    return {"max_key" if ckpt_metric in scores else "min_key": ckpt_metric}
 
 
 @register_checkpoint_hooks

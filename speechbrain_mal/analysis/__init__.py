@@ -1,1 +1,1 @@
-"""What one does with trained systems: tables and pictures of their results."""
+"""What one does with trained systems: compare, hear, and probe them."""

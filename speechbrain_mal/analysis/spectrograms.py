@@ -1,26 +1,59 @@
-"""Spectrograms side by side, on one scale."""
+"""Spectrograms in a grid."""
 
 import os
 from collections.abc import Mapping
 
 import numpy as np
 
+from speechbrain_mal.analysis.plots import figure
+
+
+def decibels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return a spectrogram in dB, of windows of 25 ms every 10 ms.
+
+    Arguments
+    ---------
+    waveform : np.ndarray
+        `[samples]`.
+    sample_rate : int
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    np.ndarray
+        `[frequencies, frames]`, up to half the sampling rate.
+
+    Example
+    -------
+    >>> decibels(np.sin(np.arange(16000)), 16000).shape
+    (513, 103)
+    """
+    from scipy.signal import ShortTimeFFT
+    from scipy.signal.windows import hann
+
+    window = hann(sample_rate // 40, sym=False)
+    size = 2 ** (len(window) - 1).bit_length() * 2
+    stft = ShortTimeFFT(window, sample_rate // 100, sample_rate, mfft=size)
+    return 20 * np.log10(np.abs(stft.stft(waveform)) + 1e-8)
+
 
 def plot_spectrograms(
-    waveforms: Mapping[str, np.ndarray],
+    grid: Mapping[str, Mapping[str, np.ndarray | None]],
     sample_rate: int,
     path: str | os.PathLike,
     title: str = "",
     range_db: float = 80.0,
 ) -> None:
-    """Draw one spectrogram a waveform, side by side, and save the picture.
+    """Draw waveforms as a grid of spectrograms, and save the picture.
 
-    All share one colour scale, from the loudest bin of any of them downwards.
+    Each has its colours from its own loudest bin downwards, and states that level: what
+    is heard after a change of volume, side by side.
 
     Arguments
     ---------
-    waveforms : mapping of str to np.ndarray
-        Waveforms `[samples]` by the name to write above them.
+    grid : mapping of str to mapping of str to np.ndarray
+        Waveforms `[samples]`: `{row: {column: waveform}}`, with the same columns in
+        every row; None where there is none.
     sample_rate : int
         Sampling rate in Hz.
     path : path
@@ -38,41 +71,39 @@ def plot_spectrograms(
     Example
     -------
     >>> path = getfixture("tmp_path") / "noise.png"
-    >>> plot_spectrograms({"noise": np.random.randn(16000)}, 16000, path)
+    >>> plot_spectrograms({"": {"noise": np.random.randn(16000)}}, 16000, path)
     >>> path.exists()
     True
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Pictures need matplotlib: pip install 'speechbrain-mal[eval]'"
-        ) from error
-    from scipy.signal import ShortTimeFFT
-    from scipy.signal.windows import hann
-
-    window = hann(sample_rate // 40, sym=False)  # 25 ms
-    stft = ShortTimeFFT(window, sample_rate // 100, sample_rate, mfft=1024)
-    levels = {
-        name: 20 * np.log10(np.abs(stft.stft(waveform)) + 1e-8)
-        for name, waveform in waveforms.items()
-    }
-    loudest = max(level.max() for level in levels.values())
-    figure = Figure(figsize=(1 + 3.5 * len(levels), 3.6), layout="constrained")
-    axes = figure.subplots(1, len(levels), sharey=True, squeeze=False)[0]
-    for axis, (name, level) in zip(axes, levels.items(), strict=True):
-        seconds = len(waveforms[name]) / sample_rate
-        image = axis.imshow(
-            level,
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            extent=(0, seconds, 0, sample_rate / 2000),
-            vmin=loudest - range_db,
-            vmax=loudest,
-        )
-        axis.set(title=name, xlabel="time in s")
-    axes[0].set_ylabel("frequency in kHz")
-    figure.colorbar(image, ax=list(axes), label="level in dB")
-    figure.suptitle(title)
-    figure.savefig(path, dpi=100)
+    names = list(next(iter(grid.values())))
+    drawing, axes = figure(len(names), len(grid), 3.2, 2.2)
+    for (label, row), row_axes in zip(grid.items(), axes, strict=True):
+        for name, axis in zip(names, row_axes, strict=True):
+            if row[name] is None:
+                axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center")
+                continue
+            level = decibels(row[name], sample_rate)
+            axis.imshow(
+                level,
+                origin="lower",
+                aspect="auto",
+                cmap="magma",
+                extent=(0, len(row[name]) / sample_rate, 0, sample_rate / 2000),
+                vmin=level.max() - range_db,
+                vmax=level.max(),
+            )
+            axis.text(
+                *(0.98, 0.95),
+                f"peak {level.max():.0f} dB",
+                transform=axis.transAxes,
+                ha="right",
+                va="top",
+                color="white",
+                size=7,
+            )
+        row_axes[0].set_ylabel(f"{label}\nfrequency in kHz".strip(), size=8)
+    for name, top, bottom in zip(names, axes[0], axes[-1], strict=True):
+        top.set_title(name, size=9)
+        bottom.set_xlabel("time in s", size=8)
+    drawing.suptitle(f"{title}, {range_db:.0f} dB below each peak".lstrip(", "), size=9)
+    drawing.savefig(path, dpi=100)

@@ -151,7 +151,8 @@ def paired_dataset(
 
     Only the needed segment is read from disk. The items are `id` (str), `noisy`
     and `clean` (float32, `[samples]` each, of the same segment), so that a batch
-    has `batch.noisy.data` `[B, samples]` and `batch.noisy.lengths` `[B]`.
+    has `batch.noisy.data` `[B, samples]` and `batch.noisy.lengths` `[B]`, and
+    `clean_wav`, the path of the clean file.
 
     Arguments
     ---------
@@ -193,7 +194,7 @@ def paired_dataset(
     dataset = DynamicItemDataset(clips)
     read = provides("noisy", "clean")(_ReadPair(crop))
     dataset.add_dynamic_item(takes("id", "noisy_wav", "clean_wav", "samples")(read))
-    dataset.set_output_keys(["id", "noisy", "clean"])
+    dataset.set_output_keys(["id", "noisy", "clean", "clean_wav"])
     return dataset
 
 

@@ -1,8 +1,23 @@
-"""Metrics, one family a file, and the table that gathers their scores."""
+"""Metrics, one family a file, and the engine that scores clips with them."""
 
-from speechbrain_mal.metrics.pesq import pesq_wb
-from speechbrain_mal.metrics.sdr import si_sdr
-from speechbrain_mal.metrics.stoi import estoi
-from speechbrain_mal.metrics.table import METRICS, ScoreTable
+from speechbrain_mal.metrics.clips import (
+    Clip,
+    clips_from_folders,
+    clips_from_list,
+    clips_from_manifest,
+)
+from speechbrain_mal.metrics.engine import evaluate
+from speechbrain_mal.metrics.registry import METRICS, Metric
+from speechbrain_mal.metrics.table import ScoreTable, read_scores
 
-__all__ = ["METRICS", "ScoreTable", "estoi", "pesq_wb", "si_sdr"]
+__all__ = [
+    "METRICS",
+    "Clip",
+    "Metric",
+    "ScoreTable",
+    "clips_from_folders",
+    "clips_from_list",
+    "clips_from_manifest",
+    "evaluate",
+    "read_scores",
+]

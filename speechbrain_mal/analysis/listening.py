@@ -1,0 +1,115 @@
+"""One HTML page on which a comparison can be heard: audio, spectrograms, scores.
+
+Everything is in the file: it can be mailed, or opened without a network.
+"""
+
+import base64
+import html
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from speechbrain_mal.analysis.spectrograms import decibels
+from speechbrain_mal.metrics.clips import read_audio
+from speechbrain_mal.metrics.registry import HEADINGS, LOWER_IS_BETTER
+
+_TEMPLATE = Path(__file__).with_name("listening.html")
+_RANGE_DB = 80.0  # of the colours
+
+
+def listening_page(
+    audio: Mapping[str, Mapping[str, Path]],
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]],
+    facts: Mapping[str, Mapping[str, str]],
+    title: str,
+) -> str:
+    """Return the page.
+
+    Arguments
+    ---------
+    audio : mapping
+        `{clip: {system: file}}`, in the order to show: noisy, systems, clean.
+    scores : mapping
+        `{system: {clip: {column: score}}}`; a score that is missing or NaN is left out.
+    facts : mapping
+        `{clip: {name: value}}` to show beside the clip, such as its noise.
+    title : str
+        Heading.
+
+    Raises
+    ------
+    ValueError
+        When a file can't be read.
+    ModuleNotFoundError
+        When matplotlib is not installed.
+    """
+    clips = []
+    for clip, files in audio.items():
+        waveforms = {name: read_audio(path, None) for name, path in files.items()}
+        levels = {name: decibels(*pair) for name, pair in waveforms.items()}
+        top = max(level.max() for level in levels.values())
+        versions = []
+        for name, (waveform, rate) in waveforms.items():
+            row = scores.get(name, {}).get(clip, {})
+            versions.append(
+                {
+                    "system": name,
+                    "audio": _flac(waveform, rate),
+                    "picture": _picture(levels[name], top),
+                    "scores": {k: v for k, v in row.items() if math.isfinite(v)},
+                }
+            )
+        clips.append(
+            {"clip": clip, "facts": dict(facts.get(clip, {})), "versions": versions}
+        )
+    columns = {
+        column: {
+            "heading": HEADINGS.get(column, column),
+            "lower": column in LOWER_IS_BETTER,
+        }
+        for column in dict.fromkeys(
+            column for c in clips for v in c["versions"] for column in v["scores"]
+        )
+    }
+    data = json.dumps({"clips": clips, "columns": columns}).replace("<", "\\u003c")
+    page = _TEMPLATE.read_text(encoding="utf-8")
+    return page.replace("{{title}}", html.escape(title)).replace("{{data}}", data)
+
+
+def _flac(waveform: np.ndarray, rate: int) -> str:
+    """Return the waveform as it is, without a change of level, in a data URL."""
+    file = io.BytesIO()
+    soundfile.write(file, waveform, rate, format="FLAC", subtype="PCM_16")
+    return _data_url("audio/flac", file)
+
+
+def _picture(level: np.ndarray, top: float) -> str:
+    """Return a spectrogram of 128 by at most 480 pixels in a data URL."""
+    try:
+        from matplotlib.image import imsave
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "The listening page needs matplotlib: pip install 'speechbrain-mal[eval]'"
+        ) from error
+    file = io.BytesIO()
+    rows = -(-level.shape[0] // 128)
+    columns = -(-level.shape[1] // 480)
+    imsave(
+        file,
+        level[::rows, ::columns],
+        origin="lower",
+        cmap="magma",
+        vmin=top - _RANGE_DB,
+        vmax=top,
+        format="png",
+    )
+    return _data_url("image/png", file)
+
+
+def _data_url(kind: str, file: io.BytesIO) -> str:
+    return f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,245 @@
+"""The self-consistency experiment: a model is fed its own output, many times over.
+
+A model that leaves clean speech as it is would converge; every real one ends up
+destroying it (S. R. Phaye, M. Cernak, A. Harper, Interspeech 2025, section 4).
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from speechbrain.utils.logger import get_logger
+from tqdm.auto import tqdm
+
+from speechbrain_mal.analysis.plots import figure
+from speechbrain_mal.analysis.spectrograms import plot_spectrograms
+from speechbrain_mal.metrics import Clip, ScoreTable, evaluate
+from speechbrain_mal.metrics.clips import read_audio
+from speechbrain_mal.metrics.registry import HEADINGS
+from speechbrain_mal.metrics.table import write_atomically
+
+logger = get_logger(__name__)
+
+Enhance = Callable[[np.ndarray, int], np.ndarray]
+
+
+def passes_to_keep(passes: int) -> list[int]:
+    """Return the passes that are scored: each at first, then ever fewer.
+
+    Example
+    -------
+    >>> passes_to_keep(30)
+    [0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30]
+    """
+    steps = [0, 1, 2, 3, 4, 5, 6, 8, 10, 15, *range(20, 101, 10), *range(125, 9999, 25)]
+    return sorted({step for step in steps if step < passes} | {passes})
+
+
+def enhance_repeatedly(
+    enhance: Enhance,
+    noisy: Mapping[str, Path],
+    keep: Sequence[int],
+    folder: str | os.PathLike,
+    label: str = "",
+    progressbar: bool = False,
+) -> dict[str, int]:
+    """Feed a model its own output, and keep some of the passes as files.
+
+    What goes from pass to pass is the float waveform as it is: no clipping, no change
+    of level, no rounding. Pass 0 is the noisy clip. Where a pass is not finite any more,
+    because the level grew from pass to pass, the clip has no further passes. A call that
+    was stopped goes on behind the last pass that it kept of every clip, and ends with the
+    same files.
+
+    Arguments
+    ---------
+    enhance : callable
+        Float32 waveform `[samples]` and its sampling rate in Hz, to a waveform of the
+        same length, aligned.
+    noisy : mapping of str to path
+        Files by the name of the clip.
+    keep : sequence of int
+        Passes to keep, ascending; the last is the last there is.
+    folder : path
+        `<pass>/<clip>.wav` is written there, in 32-bit float.
+    label : str
+        Beside the progress bar.
+    progressbar : bool
+        Whether to show one.
+
+    Returns
+    -------
+    dict of str to int
+        The pass at which a clip diverged, for those that did.
+
+    Raises
+    ------
+    ValueError
+        When a file can't be read, or a pass changes the length.
+    """
+    folder, diverged = Path(folder), {}
+    total = len(noisy) * keep[-1]
+    with tqdm(total=total, desc=label, unit="pass", disable=not progressbar) as bar:
+        for clip, source in noisy.items():
+            files = {number: folder / f"{number:03}" / f"{clip}.wav" for number in keep}
+            done = max((n for n in keep if files[n].exists()), default=None)
+            waveform, rate = read_audio(source if done is None else files[done], None)
+            if done is None:
+                _write(files[0], waveform, rate)
+            bar.update(done or 0)
+            for number in range((done or 0) + 1, keep[-1] + 1):
+                length = len(waveform)
+                waveform = enhance(waveform, rate)
+                if len(waveform) != length:
+                    raise ValueError(
+                        f"Pass {number} of {clip} made {len(waveform)} samples of "
+                        f"{length}."
+                    )
+                if not np.isfinite(waveform).all():
+                    diverged[clip] = number
+                    bar.update(keep[-1] - number + 1)
+                    break
+                if number in files:
+                    _write(files[number], waveform, rate)
+                bar.update()
+    return diverged
+
+
+def _write(path: Path, waveform: np.ndarray, rate: int) -> None:
+    """Write a float file that is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    soundfile.write(partial, waveform, rate, subtype="FLOAT", format="WAV")
+    partial.replace(path)
+
+
+def self_consistency(
+    systems: Mapping[str, Enhance],
+    noisy: Mapping[str, Path],
+    clean: Mapping[str, Path],
+    passes: int,
+    metrics: Sequence[str],
+    folder: str | os.PathLike,
+    options: dict[str, dict] | None = None,
+    jobs: int = 1,
+    progressbar: bool = False,
+) -> dict[str, dict[int, ScoreTable]]:
+    """Run the experiment and draw the paper's two figures.
+
+    Into the folder go `passes.csv`, the means of every system after every pass that is
+    scored; `passes.png`, a curve a system; and `spectrograms.png` of the first clip
+    after 0, 1, 10 and all passes, a column a system.
+
+    Arguments
+    ---------
+    systems : mapping of str to callable
+        What enhances, by name, as of `enhance_repeatedly`.
+    noisy, clean : mapping of str to path
+        Files by the name of the clip; clips without a clean one have no score that
+        needs it.
+    passes : int
+        How often each clip is enhanced.
+    metrics, options, jobs, progressbar
+        As of `metrics.evaluate`.
+    folder : path
+        Where to write; a call that was stopped goes on where it was.
+
+    Returns
+    -------
+    dict of str to dict of int to ScoreTable
+        Scores by system and pass.
+    """
+    folder = Path(folder)
+    keep = passes_to_keep(passes)
+    tables: dict[str, dict[int, ScoreTable]] = {}
+    for name, enhance in systems.items():
+        place = folder / name
+        diverged = enhance_repeatedly(enhance, noisy, keep, place, name, progressbar)
+        for clip, number in diverged.items():
+            logger.warning(
+                f"{name} diverged on {clip} at pass {number}: it has no scores from there."
+            )
+        tables[name] = {}
+        clips = {
+            number: [
+                Clip(
+                    f"{number:03}/{clip}",
+                    place / f"{number:03}" / f"{clip}.wav",
+                    clean.get(clip),
+                )
+                for clip in noisy
+            ]
+            for number in keep
+        }
+        every = [clip for group in clips.values() for clip in group]
+        progress = place / "progress.jsonl"
+        evaluate(every, metrics, options, jobs, progress, progressbar)
+        for number, group in clips.items():  # each is known by now
+            tables[name][number] = evaluate(group, metrics, options, 1, progress)
+    _write_means(tables, folder / "passes.csv")
+    plot_passes(tables, folder / "passes.png")
+    shown = [number for number in (0, 1, 10) if number < passes] + [passes]
+    grid, rate = _waveforms(systems, shown, next(iter(noisy)), folder)
+    plot_spectrograms(grid, rate, folder / "spectrograms.png", next(iter(noisy)))
+    return tables
+
+
+def _write_means(tables: dict[str, dict[int, ScoreTable]], path: Path) -> None:
+    columns = next(iter(next(iter(tables.values())).values())).columns
+    lines = [",".join(["system", "pass", *columns])]
+    for name, by_pass in tables.items():
+        for number, table in by_pass.items():
+            means = table.means()
+            lines.append(
+                ",".join([name, str(number), *(f"{means[c]:.4f}" for c in columns)])
+            )
+    write_atomically(path, "\n".join(lines) + "\n")
+
+
+def _waveforms(
+    systems: Mapping[str, Enhance], shown: Sequence[int], clip: str, folder: Path
+) -> tuple[dict[str, dict[str, np.ndarray | None]], int]:
+    """Return one clip's waveforms, None where diverged, and their sampling rate."""
+    grid: dict[str, dict[str, np.ndarray | None]] = {}
+    rate = 0
+    for number in shown:
+        row = grid[f"{number} passes" if number != 1 else "1 pass"] = {}
+        for name in systems:
+            path = folder / name / f"{number:03}" / f"{clip}.wav"
+            row[name] = None
+            if path.exists():
+                row[name], rate = read_audio(path, None)
+    return grid, rate
+
+
+def plot_passes(
+    tables: Mapping[str, Mapping[int, ScoreTable]], path: str | os.PathLike
+) -> None:
+    """Draw mean scores against the number of passes, one panel a score.
+
+    Arguments
+    ---------
+    tables : mapping
+        Scores by system and pass.
+    path : path
+        Picture to write.
+    """
+    columns = next(iter(next(iter(tables.values())).values())).columns
+    wide = min(3, len(columns))
+    drawing, axes = figure(wide, -(-len(columns) // wide), 4.2, 3.2)
+    for axis in axes.flat[len(columns) :]:
+        axis.remove()
+    for axis, column in zip(axes.flat, columns, strict=False):
+        for name, by_pass in tables.items():
+            means = [table.means()[column] for table in by_pass.values()]
+            axis.plot(list(by_pass), means, "o-", markersize=3, label=name)
+        axis.set_xscale("symlog", linthresh=10)
+        axis.set_xticks([0, 1, 3, 10, 30, 100], [0, 1, 3, 10, 30, 100])
+        axis.set_xlim(-0.3, 1.1 * max(by_pass))
+        axis.set_xlabel("passes", size=8)
+        axis.set_title(HEADINGS.get(column, column), size=9)
+        axis.tick_params(labelsize=7)
+    axes.flat[0].legend(fontsize=7)
+    drawing.savefig(path, dpi=120)

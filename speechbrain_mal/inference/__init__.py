@@ -1,0 +1,1 @@
+"""Enhancers at work: those of finished runs."""

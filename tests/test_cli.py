@@ -1,0 +1,146 @@
+"""The command line as a user meets it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import SAMPLES
+
+from speechbrain_mal import cli
+
+NOISY, CLEAN = (SAMPLES / f"{kind}_testset_wav_16k" for kind in ("noisy", "clean"))
+FAST = ["--metrics", "estoi", "si_sdr", "--jobs", "1"]
+
+
+@pytest.fixture
+def systems(tmp_path):
+    """Two "systems" that remove 6 dB and 12 dB of the noise."""
+    folders = []
+    for name, factor in (("six", 0.5), ("twelve", 0.25)):
+        folder = tmp_path / name
+        folder.mkdir()
+        for path in sorted(NOISY.iterdir()):
+            noisy, rate = soundfile.read(path)
+            clean, _ = soundfile.read(CLEAN / path.name)
+            soundfile.write(folder / path.name, clean + factor * (noisy - clean), rate)
+        folders.append(folder)
+    return folders
+
+
+def test_evaluate(systems, tmp_path, capsys):
+    out = tmp_path / "scores"
+    arguments = ["evaluate", "--enhanced", str(systems[0]), "--clean", str(CLEAN)]
+    assert cli.main([*arguments, *FAST, "-o", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert printed == (out / "scores.md").read_text() and "| SI-SDR (dB) |" in printed
+    record = json.loads((out / "scores.json").read_text())
+    assert record["command"].startswith("speechbrain-mal evaluate --enhanced")
+    assert record["versions"]["pystoi"]
+    # A broken clip is named, and the exit status says so; its mean is that of the rest.
+    (systems[0] / "broken.wav").write_bytes(b"no audio")
+    assert cli.main([*arguments, *FAST, "-o", str(out)]) == cli.INCOMPLETE
+    assert "broken.wav can't be read" in capsys.readouterr().out
+    assert json.loads((out / "scores.json").read_text())["means"] == record["means"]
+
+
+def test_compare(systems, tmp_path, capsys):
+    out = tmp_path / "comparison"
+    log = tmp_path / "log.txt"
+    names = sorted(path.stem for path in NOISY.iterdir())
+    log.write_text(
+        "".join(f"{name} hum {i % 2 * 10}\n" for i, name in enumerate(names))
+    )
+    folders = [str(systems[0]), f"more={systems[1]}"]
+    options = ["--clean", str(CLEAN), "--noisy", str(NOISY), "--log", str(log)]
+    assert cli.main(["compare", *folders, *options, *FAST, "-o", str(out)]) == 0
+    record = json.loads((out / "comparison.json").read_text())
+    gains = {
+        row["system"]: row["difference"]
+        for row in record["rows"]
+        if row["column"] == "si_sdr"
+    }
+    assert gains["noisy"] is None and gains["six"] is None
+    assert gains["more"][0] == pytest.approx(6.0, abs=0.1)  # dB; 16-bit files
+    text = capsys.readouterr().out
+    assert "### SI-SDR (dB) by SNR (dB)" in text and "### ESTOI by noise" in text
+    for picture in ("differences.png", "by_snr.png", "by_noise.png"):
+        assert (out / picture).stat().st_size > 5000
+    assert (out / "index.html").read_text().count("data:audio/flac") == 4 * len(names)
+
+
+def test_a_manifest_brings_the_noisy_and_clean_clips(systems, tmp_path):
+    entries = {
+        path.stem: {
+            f"{kind}_wav": f"{{data_root}}/{kind}_testset_wav_16k/{path.name}"
+            for kind in ("noisy", "clean")
+        }
+        for path in NOISY.iterdir()
+    }
+    run = tmp_path / "results" / "mine" / "1234"
+    shutil.copytree(systems[0], run / "enhanced_testset")
+    (run / "test.json").write_text(json.dumps(entries))
+    source = ["--manifest", str(run / "test.json"), "--data-folder", str(SAMPLES)]
+    out = tmp_path / "out"
+    command = ["compare", str(run), *source, *FAST, "--listen", "0", "-o", str(out)]
+    assert cli.main(command) == 0
+    assert sorted(p.name for p in (out / "scores").iterdir()) == ["mine", "noisy"]
+    assert not (out / "index.html").exists()
+
+
+def test_errors_are_one_line_and_a_status(systems, tmp_path, capsys):
+    nowhere = ["evaluate", "--enhanced", "nowhere", "-o", str(tmp_path / "o"), *FAST]
+    assert cli.main(nowhere) == 1
+    error = capsys.readouterr().err
+    assert error == (
+        "speechbrain-mal evaluate: nowhere is not a folder: name one of audio files.\n"
+    )
+    base = ["evaluate", "--enhanced", str(systems[0]), "-o", str(tmp_path / "o")]
+    assert cli.main([*base, "--metrics", "mos"]) == 1
+    assert "No metric ['mos']" in capsys.readouterr().err
+    assert cli.main([*base, "--option", "weights=x"]) == 1
+    assert "--option weights=x: write METRIC.NAME=VALUE." in capsys.readouterr().err
+    assert cli.main(["compare", "a=x", "a=y", "-o", str(tmp_path / "o")]) == 1
+    assert "same name" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as status:
+        cli.main(["evaluate"])
+    assert status.value.code == 2
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        soundfile.write(folder / f"{i:02}.wav", 0.1 * rng.normal(size=40000), 16000)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "speechbrain_mal.cli", "evaluate", *FAST]
+    command += ["--enhanced", str(folder), "--clean", str(folder), "-o", str(out)]
+    command[command.index("--jobs") + 1] = "2"
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    progress = out / "progress.jsonl"
+    for _ in range(1200):
+        time.sleep(0.05)
+        if progress.exists() and progress.read_bytes().count(b"\n") > 5:
+            break
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    done = progress.read_bytes().count(b"\n")
+    assert 5 < done < 60 and not (out / "scores.csv").exists()
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    lines = [json.loads(line) for line in progress.read_text().splitlines()]
+    assert len(lines) == 60 and len({line["clip"] for line in lines}) == 60
+
+
+def test_help_answers_without_torch():
+    code = "import sys; from speechbrain_mal import cli; print('torch' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert result.stdout.strip() == "False", result.stderr
