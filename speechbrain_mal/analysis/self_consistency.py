@@ -48,10 +48,10 @@ def enhance_repeatedly(
     """Feed a model its own output, and keep some of the passes as files.
 
     What goes from pass to pass is the float waveform as it is: no clipping, no change
-    of level, no rounding. Pass 0 is the noisy clip. Where a pass is not finite any more,
-    because the level grew from pass to pass, the clip has no further passes. A call that
-    was stopped goes on behind the last pass that it kept of every clip, and ends with the
-    same files.
+    of level, no rounding. Pass 0 is the noisy clip. Where a pass is not finite any
+    more, because the level grew from pass to pass, the clip has no further passes. A
+    call that was stopped goes on behind the last pass that it kept of every clip, and
+    ends with the same files.
 
     Arguments
     ---------
@@ -159,7 +159,7 @@ def self_consistency(
         diverged = enhance_repeatedly(enhance, noisy, keep, place, name, progressbar)
         for clip, number in diverged.items():
             logger.warning(
-                f"{name} diverged on {clip} at pass {number}: it has no scores from there."
+                f"{name} diverged on {clip} at pass {number}: no scores from there on."
             )
         tables[name] = {}
         clips = {
