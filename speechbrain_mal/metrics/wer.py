@@ -1,0 +1,120 @@
+"""Word error rate: what a speech recogniser makes of the enhanced speech."""
+
+import collections
+import functools
+import os
+import unicodedata
+
+import numpy as np
+import torch
+from ruamel.yaml import YAML
+from speechbrain.inference.ASR import EncoderASR, EncoderDecoderASR
+from speechbrain.utils.edit_distance import accumulatable_wer_stats
+from speechbrain.utils.fetching import fetch
+
+from speechbrain_mal.metrics.learned import one_thread
+
+MIN_SECONDS = 0.1  # no word is shorter, and most recognisers need some frames
+
+
+def wer(
+    enhanced: np.ndarray,
+    clean: np.ndarray | None = None,
+    sample_rate: int = 16000,
+    *,
+    source: str,
+    savedir: str | os.PathLike | None = None,
+    transcript: str | None = None,
+) -> dict[str, float]:
+    """Word error rate of one clip, by a recogniser in SpeechBrain's format.
+
+    Words are compared in upper case and without punctuation; an apostrophe within a
+    word stays (`DON'T`), a hyphen parts two. A silent enhanced clip is not refused: it
+    has no words, which is an error rate of 100 %.
+
+    Arguments
+    ---------
+    enhanced : np.ndarray
+        Waveform, `[samples]`, of at least 0.1 s. The recogniser hears it whole: what it
+        takes in memory for a long one is the recogniser's matter.
+    clean : np.ndarray, optional
+        Waveform, `[samples]`; transcribed for the reference if there is no transcript.
+    sample_rate : int
+        Sampling rate in Hz; clips are resampled to the recogniser's.
+    source : str
+        Folder or hub name of an `EncoderASR` or `EncoderDecoderASR`, such as
+        `speechbrain/asr-crdnn-rnnlm-librispeech`. Its `hyperparams.yaml` is executed:
+        use sources that you trust.
+    savedir : str or os.PathLike, optional
+        Where the recogniser's files are put; without, the hub's cache.
+    transcript : str, optional
+        The words that were said.
+
+    Returns
+    -------
+    dict of str to float
+        `wer` in percent, and `wer_words`, the number of words in the reference: the
+        rate of several clips is their mean weighed by it.
+
+    Raises
+    ------
+    ValueError
+        When a clip is too short, or the reference has no words, or there is none.
+
+    Example
+    -------
+    >>> wer(np.ones(160), source="speechbrain/asr-crdnn-rnnlm-librispeech")
+    Traceback (most recent call last):
+    ValueError: WER: 0.010 s of the enhanced clip are too short, 0.1 are needed
+    """
+    for name, clip in (("enhanced", enhanced), ("clean", clean)):
+        if clip is not None and len(clip) < MIN_SECONDS * sample_rate:
+            raise ValueError(
+                f"WER: {len(clip) / sample_rate:.3f} s of the {name} clip are too "
+                f"short, {MIN_SECONDS} are needed"
+            )
+    if transcript is None:
+        if clean is None:
+            raise ValueError("WER: there is neither a transcript nor a clean clip")
+        transcript = _transcribe(clean, sample_rate, source, savedir)
+    reference = _words(transcript)
+    if not reference:
+        raise ValueError("WER: the reference has no words")
+    heard = _words(_transcribe(enhanced, sample_rate, source, savedir))
+    stats = accumulatable_wer_stats([reference], [heard], collections.Counter())
+    return {"wer": float(stats["WER"]), "wer_words": float(len(reference))}
+
+
+def _words(text: str) -> list[str]:
+    text = unicodedata.normalize("NFC", text).upper()
+    text = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    kept = (c if c == "'" or unicodedata.category(c)[0] in "LMN" else " " for c in text)
+    words = (word.strip("'") for word in "".join(kept).split())
+    return [word for word in words if word]
+
+
+def _transcribe(
+    clip: np.ndarray,
+    sample_rate: int,
+    source: str,
+    savedir: str | os.PathLike | None,
+) -> str:
+    if not np.any(clip):
+        return ""
+    recogniser = _recogniser(str(source), None if savedir is None else str(savedir))
+    waveform = torch.from_numpy(clip.astype(np.float32))[:, None]
+    with one_thread():
+        waveform = recogniser.audio_normalizer(waveform, sample_rate)
+        words, _ = recogniser.transcribe_batch(waveform[None], torch.ones(1))
+    return words[0]
+
+
+@functools.lru_cache
+def _recogniser(source: str, savedir: str | None) -> EncoderASR | EncoderDecoderASR:
+    path = fetch("hyperparams.yaml", source=source, savedir=savedir)
+    with open(path, encoding="utf-8") as file:
+        keys = YAML().load(file)  # as mere text: what it would construct is left alone
+    interface = EncoderASR if "decoding_function" in keys else EncoderDecoderASR
+    return interface.from_hparams(
+        source=source, savedir=savedir, run_opts={"device": "cpu"}
+    )

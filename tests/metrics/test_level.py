@@ -1,0 +1,132 @@
+import time
+
+import numpy as np
+import pytest
+
+from speechbrain_mal.metrics.level import active_speech_level, set_level
+
+RATE = 16000
+
+
+def tone(seconds, amplitude=0.1):
+    return amplitude * np.sin(2 * np.pi * 440 * np.arange(int(seconds * RATE)) / RATE)
+
+
+def flow_chart(samples, rate, bits=16):
+    """Measure as P.56's method B reads: sample by sample, in a meter of 16 bits."""
+    smoothing = np.exp(-1 / (0.03 * rate))
+    thresholds = [2.0**-j for j in range(bits - 1, 0, -1)]
+    hangover = round(0.2 * rate)
+    active, hung = [0] * len(thresholds), [hangover] * len(thresholds)
+    p = q = energy = 0.0
+    for sample in samples:
+        energy += sample * sample
+        p = smoothing * p + (1 - smoothing) * abs(sample)
+        q = smoothing * q + (1 - smoothing) * p
+        for j, threshold in enumerate(thresholds):
+            if q >= threshold:
+                active[j] += 1
+                hung[j] = 0
+            elif hung[j] < hangover:
+                active[j] += 1
+                hung[j] += 1
+    last = None
+    for count, threshold in zip(active, thresholds, strict=True):
+        level = 10 * np.log10(energy / count)
+        difference = level - 20 * np.log10(threshold)
+        if difference <= 15.9:
+            part = (last[1] - 15.9) / (last[1] - difference)
+            level = last[0] + part * (level - last[0])
+            return level, energy / len(samples) / 10 ** (level / 10)
+        last = level, difference
+
+
+@pytest.mark.parametrize("index", [0, 7])
+def test_is_the_flow_chart_of_the_standard(samples, index):
+    for clip in samples[index]:
+        expected = flow_chart(clip.astype(float), RATE)
+        # the same sums in another order
+        assert active_speech_level(clip, RATE) == pytest.approx(expected, rel=1e-9)
+
+
+def test_is_the_flow_chart_on_real_speech(minibank):
+    for clip in minibank[0]:
+        clip = clip[: 3 * RATE]
+        expected = flow_chart(clip.astype(float), RATE)
+        assert active_speech_level(clip, RATE) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_steady_sine_is_active_all_the_time():
+    level, activity = active_speech_level(tone(10, amplitude=1.0), RATE)
+    # Rms of a sine; the envelope takes some tens of ms of the 10 s to rise (0.02 dB).
+    assert level == pytest.approx(-3.01, abs=0.03)
+    assert activity == pytest.approx(1, abs=0.01)
+
+
+def test_pauses_are_not_counted_but_for_the_hangover():
+    bursts = np.tile(np.concatenate([tone(4), np.zeros(4 * RATE)]), 3)
+    level, activity = active_speech_level(bursts, RATE)
+    # The envelope falls in about 0.1 s from 0.064 to the threshold, which lies 15.9 dB
+    # below the level; then the hangover: 4.3 s of 8. A rise takes 0.02 s away.
+    assert activity == pytest.approx((4 + 0.1 + 0.2) / 8, abs=0.01)
+    burst = 20 * np.log10(0.1) - 3.01
+    assert level == pytest.approx(burst + 10 * np.log10(4 / 4.3), abs=0.05)
+    longer = np.concatenate([bursts, np.zeros(30 * RATE)])
+    assert active_speech_level(longer, RATE)[0] == pytest.approx(level, abs=0.1)
+
+
+@pytest.mark.parametrize("gain_db", [-40, -10, 3, 20])
+def test_moves_with_the_level_of_the_clip(samples, gain_db):
+    clip = samples[0].clean
+    expected = active_speech_level(clip, RATE)[0] + gain_db
+    level = active_speech_level(clip * np.float32(10 ** (gain_db / 20)), RATE)[0]
+    # Not exact: the thresholds stay, and A(c) is not straight between two of them.
+    assert level == pytest.approx(expected, abs=0.3)
+
+
+def test_exactly_so_by_a_step_of_the_thresholds(samples):
+    clip = samples[0].clean.astype(float)
+    level, activity = active_speech_level(clip, RATE)
+    for steps in (-20, -3, 1, 4):  # also where a 16-bit meter has no threshold
+        shifted = active_speech_level(clip * 2.0**steps, RATE)
+        expected = (level + 20 * np.log10(2) * steps, activity)
+        assert shifted == pytest.approx(expected, rel=1e-9)
+
+
+def test_set_level(samples):
+    for clip in samples[0]:
+        scaled = set_level(clip, RATE, -26)
+        assert scaled.dtype == clip.dtype
+        # as above: measured again it is elsewhere between two thresholds
+        assert active_speech_level(scaled, RATE)[0] == pytest.approx(-26, abs=0.3)
+        gains = scaled[clip != 0] / clip[clip != 0]
+        assert np.ptp(gains) < 1e-5 * gains.mean()  # one gain; float32
+
+
+@pytest.mark.parametrize("rate", [8000, 48000])
+def test_the_rate_does_not_matter(samples, rate):
+    from speechbrain_mal.metrics.resample import resample
+
+    clip = samples[0].clean
+    expected = active_speech_level(clip, RATE)[0]
+    # Above 4 kHz there is little of the speech's energy.
+    level = active_speech_level(resample(clip, RATE, rate), rate)[0]
+    assert level == pytest.approx(expected, abs=0.2)
+
+
+def test_what_has_no_level():
+    with pytest.raises(ValueError, match="P.56: the enhanced clip is silent"):
+        active_speech_level(np.zeros(RATE), RATE)
+    with pytest.raises(ValueError, match="P.56: no active speech, only a click"):
+        active_speech_level(tone(0.01), RATE)
+    click = np.zeros(RATE)
+    click[100] = 1
+    with pytest.raises(ValueError, match="P.56: no active speech, only a click"):
+        set_level(click, RATE, -26)
+
+
+def test_ten_minutes_are_fast():
+    clip = np.tile(np.concatenate([tone(4), np.zeros(4 * RATE)]), 75)
+    start = time.perf_counter()
+    assert active_speech_level(clip, RATE)[1] == pytest.approx(0.54, abs=0.01)
+    assert time.perf_counter() - start < 10  # a loop over samples takes minutes
