@@ -35,11 +35,21 @@ setup(
         # numpy, scipy, soundfile, joblib and tqdm come with speechbrain
     ],
     extras_require={
-        "eval": ["matplotlib", "tensorboard"],
+        "eval": [
+            "matplotlib",
+            "tensorboard",
+            "scipy>=1.15",  # stats.bootstrap(rng=...)
+            "speechmos",  # DNSMOS
+            "onnxruntime",
+            "librosa",
+            "requests",  # torchmetrics' NISQA imports both
+            "torchmetrics>=1.9,<1.10",  # NISQA takes private parts of it
+            "distillmos>=0.9.1,<0.10",
+        ],
         "ssl": ["transformers>=4.30"],
         # cdpam names none of its requirements
         "perceptual": ["cdpam==0.0.6", "distillmos>=0.9.1,<0.10", "librosa", "resampy"],
-        "dev": ["filelock", "pytest", "pytest-xdist", "ruff", "yamllint"],
+        "dev": ["filelock", "onnx", "pytest", "pytest-xdist", "ruff", "yamllint"],
     },
     classifiers=[
         "Development Status :: 4 - Beta",

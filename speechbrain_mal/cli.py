@@ -67,11 +67,12 @@ def _evaluate(options: argparse.Namespace) -> int:
         clips = clips_from_list(options.list)
     else:
         clips = _clips(options.enhanced, options)
-    names = expand(options.metrics)
+    further = _metric_options(options.option)
+    names = expand(options.metrics, further)
     table = evaluate(
         clips,
         names,
-        _metric_options(options.option),
+        further,
         options.jobs,
         options.output / "progress.jsonl",
         progressbar=True,
@@ -115,6 +116,7 @@ def _compare(options: argparse.Namespace) -> int:
     if len(folders) < len(options.systems):
         raise ValueError("Two systems have the same name: write NAME=FOLDER.")
     control = options.control or next(iter(folders))
+    further = _metric_options(options.option)
     systems = {}
     if options.noisy or options.manifest:
         systems["noisy"] = _clips(options.noisy or "noisy", options)
@@ -122,10 +124,10 @@ def _compare(options: argparse.Namespace) -> int:
         systems[name] = _clips(_enhanced(folder), options)
     failures = write_report(
         systems,
-        expand(options.metrics),
+        expand(options.metrics, further),
         control,
         options.output,
-        _metric_options(options.option),
+        further,
         options.jobs,
         read_log(options.log) if options.log else None,
         options.listen,
@@ -182,6 +184,7 @@ def _iterate(options: argparse.Namespace) -> int:
     if not (options.noisy or options.manifest):
         raise ValueError("Name the folder of the noisy clips: --noisy.")
     clips = _clips(options.noisy or "noisy", options)
+    further = _metric_options(options.option)
     step = max(1, len(clips) // options.clips)
     chosen = clips[::step][: options.clips]
     systems = {}
@@ -195,9 +198,9 @@ def _iterate(options: argparse.Namespace) -> int:
         {clip.name: clip.enhanced for clip in chosen},
         {clip.name: clip.clean for clip in chosen if clip.clean},
         options.passes,
-        expand(options.metrics),
+        expand(options.metrics, further),
         options.output,
-        _metric_options(options.option),
+        further,
         options.jobs,
         progressbar=True,
     )

@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -130,15 +129,14 @@ def score_clip(clip: Clip, metrics: Sequence[str], options: dict[str, dict]) -> 
         except ValueError as error:
             problem = str(error)
     results = {}
-    with _one_thread():
-        for name in metrics:
-            if METRICS[name].needs_clean and problem:
-                results[name] = {"reason": problem}
-                continue
-            further = dict(options.get(name, {}))
-            if METRICS[name].transcript:
-                further["transcript"] = clip.transcript
-            results[name] = _score(name, enhanced, clean, rate, further)
+    for name in metrics:
+        if METRICS[name].needs_clean and problem:
+            results[name] = {"reason": problem}
+            continue
+        further = dict(options.get(name, {}))
+        if METRICS[name].transcript:
+            further["transcript"] = clip.transcript
+        results[name] = _score(name, enhanced, clean, rate, further)
     return results
 
 
@@ -166,7 +164,7 @@ def _score(
 ) -> dict:
     metric = METRICS[name]
     try:
-        value = metric.function(enhanced, clean, rate, **options)
+        value = metric.load()(enhanced, clean, rate, **options)
     except (ImportError, OSError):
         raise
     except ValueError as error:  # a clip that the metric is not defined for
@@ -177,20 +175,6 @@ def _score(
     if any(map(math.isnan, scores.values())):
         return {"reason": f"{name}: the score is NaN"}
     return {"scores": {column: float(score) for column, score in scores.items()}}
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute in one thread, where it is loaded."""
-    torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else 1
-    if threads > 1:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if threads > 1:
-            torch.set_num_threads(threads)
 
 
 def _run(tasks: list[tuple], jobs: int) -> Iterator[tuple[tuple, Results]]:

@@ -3,11 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import metadata
-
-from speechbrain_mal.metrics.pesq import pesq_wb
-from speechbrain_mal.metrics.sdr import si_sdr
-from speechbrain_mal.metrics.stoi import estoi
+from importlib import import_module, metadata
 
 
 @dataclass(frozen=True)
@@ -16,10 +12,11 @@ class Metric:
 
     Arguments
     ---------
-    function : callable
+    function : str or callable
         `function(enhanced, clean, sample_rate, **options)`: waveforms `[samples]` to a
         number, or to a dict of numbers by column. It raises ValueError for a clip it is
-        not defined for.
+        not defined for. As `module.name` in this package it is imported when it is
+        used: most processes need neither torch nor SpeechBrain.
     columns : dict of str to str
         Columns of the table, and how a heading names them.
     needs_clean : bool
@@ -31,25 +28,105 @@ class Metric:
     transcript : bool
         Whether the function takes the spoken words, as `transcript`.
     file : str, optional
-        Option without which it can't run: a model file or a source.
+        Option that names a model's file or source.
+    required : bool
+        Whether it can't run without that option; otherwise it fetches the file.
     package : str, optional
         Distribution that computes it, for the record.
     """
 
-    function: Callable[..., float | dict[str, float]]
+    function: str | Callable[..., float | dict[str, float]]
     columns: dict[str, str]
     needs_clean: bool = True
     lower_is_better: bool = False
     weight: str | None = None
     transcript: bool = False
     file: str | None = None
+    required: bool = False
     package: str | None = None
+
+    def load(self) -> Callable[..., float | dict[str, float]]:
+        """Return the function."""
+        if callable(self.function):
+            return self.function
+        module, name = self.function.split(".")
+        return getattr(import_module(f"speechbrain_mal.metrics.{module}"), name)
 
 
 METRICS = {
-    "pesq": Metric(pesq_wb, {"pesq": "PESQ-WB"}, package="pesq"),
-    "estoi": Metric(estoi, {"estoi": "ESTOI"}, package="pystoi"),
-    "si_sdr": Metric(si_sdr, {"si_sdr": "SI-SDR (dB)"}),
+    "pesq": Metric("pesq.pesq_wb", {"pesq": "PESQ-WB"}, package="pesq"),
+    "estoi": Metric("stoi.estoi", {"estoi": "ESTOI"}, package="pystoi"),
+    "si_sdr": Metric("sdr.si_sdr", {"si_sdr": "SI-SDR (dB)"}),
+    "dnsmos": Metric(
+        "dnsmos.dnsmos",
+        {
+            "dnsmos_sig": "DNSMOS SIG",
+            "dnsmos_bak": "DNSMOS BAK",
+            "dnsmos_ovrl": "DNSMOS OVRL",
+            "dnsmos_p808": "DNSMOS P.808",
+        },
+        needs_clean=False,
+        package="speechmos",
+    ),
+    "nisqa": Metric(
+        "nisqa.nisqa",
+        {
+            "nisqa_mos": "NISQA",
+            "nisqa_noi": "NISQA noisiness",
+            "nisqa_dis": "NISQA discontinuity",
+            "nisqa_col": "NISQA coloration",
+            "nisqa_loud": "NISQA loudness",
+        },
+        needs_clean=False,
+        file="weights",
+        package="torchmetrics",
+    ),
+    "distillmos": Metric(
+        "distillmos.distillmos",
+        {"distillmos": "Distill-MOS"},
+        needs_clean=False,
+        package="distillmos",
+    ),
+    "sigmos": Metric(
+        "sigmos.sigmos",
+        {
+            "sigmos_col": "SIGMOS coloration",
+            "sigmos_disc": "SIGMOS discontinuity",
+            "sigmos_loud": "SIGMOS loudness",
+            "sigmos_noise": "SIGMOS noise",
+            "sigmos_reverb": "SIGMOS reverberation",
+            "sigmos_sig": "SIGMOS signal",
+            "sigmos_ovrl": "SIGMOS overall",
+        },
+        needs_clean=False,
+        file="weights",
+        package="onnxruntime",
+    ),
+    "scoreq": Metric(
+        "scoreq.scoreq",
+        {"scoreq": "ScoreQ"},
+        needs_clean=False,
+        file="weights",
+        package="onnxruntime",
+    ),
+    "scoreq_ref": Metric(
+        "scoreq.scoreq_ref",
+        {"scoreq_ref": "ScoreQ distance"},
+        lower_is_better=True,
+        file="weights",
+        package="onnxruntime",
+    ),
+    "wer": Metric(
+        "wer.wer",
+        {"wer": "WER (%)", "wer_words": "words"},
+        needs_clean=False,
+        lower_is_better=True,
+        weight="wer_words",
+        transcript=True,
+        file="source",
+        required=True,
+        package="speechbrain",
+    ),
 }
 
 HEADINGS = {
@@ -65,21 +142,28 @@ LOWER_IS_BETTER = {
 }
 
 
-def expand(names: Iterable[str]) -> list[str]:
+def expand(names: Iterable[str], options: dict[str, dict] | None = None) -> list[str]:
     """Put the metrics of a group in its place, each once.
 
     Arguments
     ---------
     names : iterable of str
-        Metrics, or "intrusive", all that compare with the clean clip, or "all"; groups
-        hold no metric that needs a file.
+        Metrics, or "intrusive", all that compare with the clean clip, or "all".
+    options : dict of str to dict, optional
+        Options by metric: a group holds a metric that takes a file where they name it.
 
     Example
     -------
     >>> expand(["si_sdr", "intrusive"])[:2]
     ['si_sdr', 'pesq']
+    >>> "nisqa" in expand(["all"], {"nisqa": {"weights": "nisqa.tar"}})
+    True
     """
-    ready = [name for name, metric in METRICS.items() if not metric.file]
+    ready = [
+        name
+        for name, metric in METRICS.items()
+        if not metric.file or metric.file in (options or {}).get(name, {})
+    ]
     groups = {
         "intrusive": [name for name in ready if METRICS[name].needs_clean],
         "all": ready,
@@ -112,7 +196,7 @@ def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) 
     Raises
     ------
     ValueError
-        When a metric is unknown, or lacks the file it needs.
+        When a metric is unknown, or lacks an option that it needs.
 
     Example
     -------
@@ -124,9 +208,9 @@ def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) 
     if unknown := [name for name in [*names, *options] if name not in METRICS]:
         raise ValueError(f"No metric {unknown}: choose from {[*METRICS]}.")
     for name in names:
-        file = METRICS[name].file
-        if file and file not in options.get(name, {}):
-            raise ValueError(f"{name} needs the option {file!r}.")
+        metric = METRICS[name]
+        if metric.required and metric.file not in options.get(name, {}):
+            raise ValueError(f"{name} needs the option {metric.file!r}.")
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:

@@ -32,12 +32,13 @@ def sigmos(
     sample_rate: int = 16000,
     *,
     weights: str | os.PathLike | None = None,
+    peak_db: float | None = -10.0,
 ) -> dict[str, float]:
     """SIGMOS of one clip.
 
-    The clip is scored at the level it has (loudness is one of the scores), at 48 kHz:
-    lower rates are resampled by the Fourier transform, as in the published estimator,
-    and leave the upper bands empty, which is heard as coloration.
+    The clip is scored at one peak level, so that enhancers are not told apart by their
+    gain, and at 48 kHz: lower rates are resampled by the Fourier transform, as in the
+    published estimator, and leave the upper bands empty, which is heard as coloration.
 
     Arguments
     ---------
@@ -50,6 +51,9 @@ def sigmos(
     weights : str or os.PathLike, optional
         The ONNX model. Without, `~/.cache/sigmos/model-sigmos_*.onnx`, fetched from
         the challenge's repository if it isn't there.
+    peak_db : float, optional
+        Peak level in dBFS to which the clip is scaled first, as S. R. Phaye et al.
+        (Interspeech 2025) do. None: as it is, which the published estimator scores.
 
     Returns
     -------
@@ -78,6 +82,8 @@ def sigmos(
     if sample_rate != SIGMOS_RATE:
         samples = -(-len(enhanced) * SIGMOS_RATE // sample_rate)
         enhanced = resample(enhanced, samples)
+    if peak_db is not None:
+        enhanced = enhanced * (10 ** (peak_db / 20) / np.abs(enhanced).max())
     features = _features(enhanced)
     if features.shape[2] < MIN_FRAMES:
         seconds = len(enhanced) / SIGMOS_RATE

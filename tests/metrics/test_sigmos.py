@@ -61,10 +61,24 @@ def test_features_are_the_compressed_spectrum(clip, cut):
 
 
 def test_scores_have_the_names_of_the_outputs(clip, weights, matrix):
-    scores = sigmos(clip, None, RATE, weights=weights)
+    scores = sigmos(clip, None, RATE, weights=weights, peak_db=None)
     assert [*scores] == [f"sigmos_{name}" for name in NAMES]
     expected = expected_features(clip).mean(1).reshape(-1).numpy() @ matrix
     assert [*scores.values()] == pytest.approx(expected, abs=1e-4)  # float32
+
+
+def test_one_peak_level(clip, weights):
+    scores = sigmos(clip, None, RATE, weights=weights)
+    # float32 features
+    assert sigmos(0.1 * clip, None, RATE, weights=weights) == pytest.approx(
+        scores, abs=1e-3
+    )
+    loud = clip * (10 ** (-10 / 20) / np.abs(clip).max())
+    assert scores == pytest.approx(
+        sigmos(loud, None, RATE, weights=weights, peak_db=None), abs=1e-3
+    )
+    raw = sigmos(0.1 * clip, None, RATE, weights=weights, peak_db=None)
+    assert raw != pytest.approx(scores, abs=0.01)
 
 
 def test_lower_rates_are_resampled_by_fourier(samples, clip, weights):
