@@ -200,7 +200,8 @@ def _in_processes(
     waiting: dict[int, tuple], processes: int
 ) -> Iterator[tuple[tuple, Results]]:
     """Yield tasks with their results, and take them out of those that wait."""
-    pool = ProcessPoolExecutor(processes, env=_ONE_THREAD)
+    # Workers whose parent was killed end after the timeout, idle.
+    pool = ProcessPoolExecutor(processes, timeout=60, env=_ONE_THREAD)
     try:
         futures = {pool.submit(score_clip, *task): n for n, task in waiting.items()}
         for future in as_completed(futures):
