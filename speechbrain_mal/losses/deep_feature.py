@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from speechbrain_mal.losses.lengths import clip_means, inside, sample_counts
+from speechbrain_mal.losses.pretrained import leave_out
 
 SILENT = 1e-8  # a layer whose mean is below it is not scaled up any further
 
@@ -32,7 +33,8 @@ class DeepFeatureLoss(nn.Module):
         method `frames(waveforms, lengths)`, the frames of every clip `[B]`, handles
         padding itself: it is called with `(waveforms, lengths)`, and padding must not
         change what it returns for the frames of a clip. Any other encoder is given
-        padded clips one at a time.
+        padded clips one at a time. One with an attribute `pretrained` that is true has
+        its weights from elsewhere: checkpoints hold a checksum of them instead.
     layers : sequence of int
         Which of the encoder's features to compare, as indices into its list. Default:
         the deepest.
@@ -67,6 +69,8 @@ class DeepFeatureLoss(nn.Module):
     0.0
     """
 
+    encoder_changes = False  # once the loss is built
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -87,6 +91,8 @@ class DeepFeatureLoss(nn.Module):
         self.reduction = reduction
         self.normalize = normalize
         self.encoder = encoder.requires_grad_(False).eval()
+        if getattr(encoder, "pretrained", False) and not self.encoder_changes:
+            leave_out(self, "encoder")
 
     def train(self, mode: bool = True) -> "DeepFeatureLoss":
         """Set the mode of the loss; its network stays in evaluation mode."""

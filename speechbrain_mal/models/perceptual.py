@@ -33,6 +33,7 @@ class CDPAMEncoder(nn.Module):
     """
 
     network_rate = 22050  # Hz
+    pretrained = True
 
     def __init__(self, sample_rate: int = 16000):
         super().__init__()
@@ -96,6 +97,7 @@ class DistillMOSEncoder(nn.Module):
     """
 
     network_rate = 16000  # Hz
+    pretrained = True
 
     def __init__(self, sample_rate: int = 16000):
         super().__init__()
