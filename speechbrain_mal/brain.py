@@ -47,7 +47,9 @@ class MALBrain(sb.Brain):
         * `baseline_folder`: output folder of the run to start phase two from, when
           `number_of_epochs` is 0; `start_from`: its "best" or "last" checkpoint;
         * `freeze_encoder`: whether phase two trains the rest of the model only;
-        * `refresh`: "never", "epoch" or "batch", or "ema" for a running average;
+        * `refresh`: "never", "epoch" or "batch", or "ema" for a running average. Where
+          gradients are accumulated over several batches, "batch" still means each of
+          them, and "ema" takes one average a step of the optimizer;
         * `lr_schedule`, `phase_two_lr_schedule`: epoch of the phase, from 1, to the
           learning rate, first of what they return (SpeechBrain's schedulers);
         * `ckpt_metric`: what chooses the best checkpoint, one of `valid_metrics`
@@ -203,6 +205,11 @@ class MALBrain(sb.Brain):
                 self.enhancer.encoder.eval()  # Brain.fit put it in training mode
             if self.hparams.refresh == "batch":
                 self._refresh()
+
+    def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
+        """Save between two steps of the optimizer: gradients are not in checkpoints."""
+        decision = super()._should_save_intra_epoch_ckpt(*args)
+        return decision and self.step % self.grad_accumulation_factor == 0
 
     def optimizers_step(self) -> None:
         """Clip the gradient over all parameters, and step."""

@@ -198,7 +198,8 @@ class DFDecoder(nn.Module):
         pathway = self.df_convp(df0.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         taps = self.df_out(self.df_gru(embedding)).unflatten(-1, (self.bins, -1))
         taps = (taps + pathway).float()  # no complex numbers in half precision
-        return torch.view_as_complex(taps.unflatten(-1, (-1, 2)))
+        # Not `view_as_complex`: torch.compile can't pass on a complex view of reals.
+        return torch.complex(*taps.unflatten(-1, (-1, 2)).unbind(-1))
 
 
 class DeepFilterNet2(nn.Module):
