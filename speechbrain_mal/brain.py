@@ -108,6 +108,23 @@ class MALBrain(sb.Brain):
         if h.ckpt_metric not in known:
             raise ValueError(f"ckpt_metric is one of {known}, not {h.ckpt_metric!r}.")
 
+        if h.freeze_encoder and not hasattr(self.enhancer, "encoder"):
+            raise ValueError(
+                f"freeze_encoder is True, but the {type(self.enhancer).__name__} in "
+                "modules has no attribute encoder: give it one (docs/your_model.md)."
+            )
+        parts = {"enhancer": self.enhancer}
+        for name, term in self.loss.added.items():
+            parts[f"encoder of {name}"] = getattr(term, "encoder", None)
+        for name, part in parts.items():
+            rate = getattr(part, "sample_rate", h.sample_rate)
+            if rate != h.sample_rate:
+                raise ValueError(
+                    f"sample_rate is {h.sample_rate}, but the {name} "
+                    f"({type(part).__name__}) was built for {rate} Hz: give it "
+                    "sample_rate: !ref <sample_rate>."
+                )
+
     @property
     def _baseline_folder(self) -> str | None:
         return getattr(self.hparams, "baseline_folder", None)
@@ -277,6 +294,13 @@ class MALBrain(sb.Brain):
                 "another folder."
             )
         if checkpoint is not None:
+            rate = checkpoint.meta.get("sample_rate", self.hparams.sample_rate)
+            if rate != self.hparams.sample_rate:
+                raise ValueError(
+                    f"{checkpoint.path} was trained at {rate} Hz, and sample_rate is "
+                    f"{self.hparams.sample_rate}: the weights would fit, but not the "
+                    "frequencies. Take a baseline of the same rate."
+                )
             _load_enhancer(self.enhancer, checkpoint)
             logger.info(f"Phase two starts from {checkpoint.path}")
         self.optimizer.state.clear()
@@ -320,7 +344,7 @@ class MALBrain(sb.Brain):
         if self.checkpointer is not None:
             kind, key = next(iter(self._best_key().items()))
             self.checkpointer.save_and_keep_only(
-                meta={**meta, **stats},
+                meta={**meta, **stats, "sample_rate": self.hparams.sample_rate},
                 **{f"{kind}s": [key]},
                 # Phase two must not push out the best checkpoint of phase one.
                 ckpt_predicate=lambda c: c.meta.get("phase", phase) == phase,

@@ -38,11 +38,11 @@ TOY = {
 
 def make_brain(output, system, brain_class=MALBrain, run_opts=None, **overrides):
     """Return a Brain and its datasets, from the recipe's own YAML."""
-    overrides = {**TOY, "output_folder": str(output), **overrides}
-    path = ROOT / "recipes" / "VoiceBank" / "hparams" / f"{system}.yaml"
+    toy, path = TOY, ROOT / "recipes" / "VoiceBank" / "hparams" / f"{system}.yaml"
     if Path(system).is_absolute():  # made by `with_conv_tasnet`
         path = system
-        overrides = {k: v for k, v in overrides.items() if k not in SIZES}
+        toy = {k: v for k, v in TOY.items() if k not in SIZES}
+    overrides = {**toy, "output_folder": str(output), **overrides}
     with open(path, encoding="utf-8") as file:
         hparams = load_hyperpyyaml(file, overrides)
     os.makedirs(output, exist_ok=True)

@@ -5,10 +5,12 @@ import pytest
 import soundfile
 import torch
 from recipe_run import TOY, fit, make_brain, with_conv_tasnet
+from tiny_networks import save_tiny
 
 from speechbrain_mal import MALBrain, ModelAsLoss
 from speechbrain_mal.brain import NonFiniteLossError
 
+ROOT = Path(__file__).parent.parent
 VARIANTS = [
     "mal_frozen_fe",
     "mal_frozen",
@@ -226,6 +228,40 @@ def test_contradicting_settings(tmp_path, baseline):
         make_brain(tmp_path, "continue", baseline_folder="x", refresh="weekly")
     with pytest.raises(ValueError, match="ckpt_metric is one of .*'si_sdr'.*not 'wer'"):
         make_brain(tmp_path, "continue", baseline_folder="x", ckpt_metric="wer")
+
+
+def test_model_without_an_encoder_cannot_freeze_it(tmp_path, monkeypatch):
+    monkeypatch.delattr("speechbrain_mal.models.TappedEnhancer.encoder")
+    system = with_conv_tasnet("mal_frozen_fe", tmp_path)
+    text = system.read_text().replace("!ref <model[encoder]>", "!new:torch.nn.Identity")
+    tapped = ROOT / "hparams" / "models" / "conv_tasnet.yaml"
+    without = tapped.read_text().replace("encoder: !ref <enhancer.encoder>", "")
+    (tmp_path / "model.yaml").write_text(without)
+    system.write_text(text.replace(str(tapped), "model.yaml"))
+    with pytest.raises(ValueError, match=r"freeze_encoder.*LearnedBasisEnhancer.*has"):
+        make_brain(tmp_path / "output", system, baseline_folder="x")
+
+
+def test_sample_rates_that_differ(tmp_path, baseline):
+    """WavLM's encoder without its sample_rate; a baseline of another rate."""
+    save_tiny("WavLM", tmp_path / "tiny")
+    path = ROOT / "recipes" / "VoiceBank" / "hparams" / "wavlm.yaml"
+    text = path.read_text().replace("../../..", str(ROOT))
+    line = "                sample_rate: !ref <sample_rate>\n"
+    assert text.count(line) == 1
+    (tmp_path / "wavlm.yaml").write_text(
+        text.replace(line, line.replace("!ref <sample_rate>", "48000"))
+    )
+    sizes = {key: TOY[key] for key in ("channels", "hidden_size")}
+    options = {"baseline_folder": "x", "wavlm_source": str(tmp_path / "tiny")}
+    with pytest.raises(
+        ValueError, match=r"sample_rate is 16000.*encoder of wavlm.*for 48000 Hz"
+    ):
+        make_brain(tmp_path / "a", tmp_path / "wavlm.yaml", **options, **sizes)
+    brain = make_brain(tmp_path / "b", "mal_frozen", baseline_folder=str(baseline))
+    brain.hparams.sample_rate = 8000  # as if all of its YAML were
+    with pytest.raises(ValueError, match="trained at 16000 Hz, and sample_rate is 8"):
+        fit(brain)
 
 
 def test_scores_and_clips_of_the_test_set(tmp_path):

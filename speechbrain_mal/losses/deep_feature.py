@@ -50,9 +50,12 @@ class DeepFeatureLoss(nn.Module):
 
     Raises
     ------
+    TypeError
+        When `encoder` is no module.
     ValueError
-        When `layers` is empty, or `distance` or `reduction` unknown; at the first call,
-        when the features have no time axis or another shape for clean and enhanced.
+        When `layers` is no list of indices, or `distance` or `reduction` unknown; at
+        the call, when the waveforms or the features have another shape for clean and
+        enhanced, or the features no time axis.
     IndexError
         When the encoder has no such layer (at the first call).
 
@@ -80,8 +83,18 @@ class DeepFeatureLoss(nn.Module):
         normalize: bool = False,
     ):
         super().__init__()
-        if not layers:
-            raise ValueError("layers is empty: name at least one, such as [-1].")
+        if not isinstance(encoder, nn.Module):
+            raise TypeError(
+                f"encoder is a {type(encoder).__name__}, not a torch module: a model "
+                "that has none gets one from its parts, with speechbrain_mal.models."
+                "TappedEnhancer (docs/your_model.md)."
+            )
+        listed = isinstance(layers, Sequence) and not isinstance(layers, str)
+        if not listed or not layers or not all(isinstance(x, int) for x in layers):
+            raise ValueError(
+                "layers is a list of indices of the encoder's features, such as [-1] "
+                f"for the deepest, not {layers!r}."
+            )
         if distance not in ("l1", "mse"):
             raise ValueError(f"distance is 'l1' or 'mse', not {distance!r}.")
         if reduction not in ("mean", "sum"):
@@ -112,6 +125,11 @@ class DeepFeatureLoss(nn.Module):
         lengths : Tensor, optional
             SpeechBrain's relative lengths, `[B]`: what lies beyond has no influence.
         """
+        if clean.dim() != 2 or enhanced.shape != clean.shape:
+            raise ValueError(
+                f"enhanced is {list(enhanced.shape)} and clean {list(clean.shape)}: "
+                "both have to be [B, samples], and equally long. Cut the longer one."
+            )
         counts = sample_counts(clean, lengths)
         mask = inside(counts, clean.shape[1])
         with torch.autocast(clean.device.type, enabled=False):

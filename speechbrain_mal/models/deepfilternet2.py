@@ -282,6 +282,7 @@ class DeepFilterNet2(nn.Module):
             min_erb_bins,
             df_bins,
         )
+        self.sample_rate = sample_rate
         self.encoder = DeepFilterNet2Encoder(
             front_end, channels, embedding_size, linear_groups, lookahead
         )

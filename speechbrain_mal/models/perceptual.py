@@ -52,6 +52,7 @@ class CDPAMEncoder(nn.Module):
         self.network.load_state_dict(
             {k.removeprefix(prefix): v for k, v in state.items() if prefix in k}
         )
+        self.sample_rate = sample_rate
         self.resample = Resample(sample_rate, self.network_rate)
 
     def forward(self, waveforms: Tensor) -> list[Tensor]:
@@ -109,6 +110,7 @@ class DistillMOSEncoder(nn.Module):
         self.win_length, self.hop_length = network.win_length, network.hop_length
         self.network = network.cnn
         self.register_buffer("window", torch.hann_window(self.win_length))
+        self.sample_rate = sample_rate
         self.resample = Resample(sample_rate, self.network_rate)
 
     def forward(self, waveforms: Tensor) -> list[Tensor]:

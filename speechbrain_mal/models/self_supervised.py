@@ -54,6 +54,7 @@ class SelfSupervisedEncoder(nn.Module):
         self.model = model
         self.normalize = network.normalize_wav
         self.transformer = transformer
+        self.sample_rate = sample_rate
         self.resample = Resample(sample_rate, NETWORK_RATE)
 
     def forward(self, waveforms: Tensor) -> list[Tensor]:
