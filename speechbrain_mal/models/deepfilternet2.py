@@ -95,10 +95,7 @@ class DeepFilterNet2Encoder(nn.Module):
 
     def frames(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor | None:
         """Return the frames of every clip, `[B]`, or None where no lengths are."""
-        if lengths is None:
-            return None
-        samples = (lengths * waveforms.shape[1]).round().long()
-        return self.front_end.frames(samples)
+        return self.front_end.clip_frames(waveforms, lengths)
 
     def encode(self, spectrum: Tensor, frames: Tensor | None = None) -> list[Tensor]:
         """Return the stages as `forward` does, from a complex spectrum `[B, T, F]`."""
