@@ -48,7 +48,9 @@ class MALBrain(sb.Brain):
         * `baseline_folder`: output folder of the run to start phase two from, when
           `number_of_epochs` is 0; `start_from`: its "best" or "last" checkpoint;
         * `freeze_encoder`: whether phase two trains the rest of the model only;
-        * `refresh`: "never", "epoch" or "batch", or "ema" for a running average;
+        * `refresh`: "never", "epoch" or "batch", or "ema" for a running average. Where
+          gradients are accumulated over several batches, "batch" still means each of
+          them, and "ema" takes one average a step of the optimizer;
         * `lr_schedule`, `phase_two_lr_schedule`: epoch of the phase, from 1, to the
           learning rate, first of what they return (SpeechBrain's schedulers);
         * `ckpt_metric`: what chooses the best checkpoint, a column of `valid_metrics`
@@ -108,6 +110,23 @@ class MALBrain(sb.Brain):
         known = ["loss", *self.loss.conventional, *columns(h.valid_metrics)]
         if h.ckpt_metric not in known:
             raise ValueError(f"ckpt_metric is one of {known}, not {h.ckpt_metric!r}.")
+
+        if h.freeze_encoder and not hasattr(self.enhancer, "encoder"):
+            raise ValueError(
+                f"freeze_encoder is True, but the {type(self.enhancer).__name__} in "
+                "modules has no attribute encoder: give it one (docs/your_model.md)."
+            )
+        parts = {"enhancer": self.enhancer}
+        for name, term in self.loss.added.items():
+            parts[f"encoder of {name}"] = getattr(term, "encoder", None)
+        for name, part in parts.items():
+            rate = getattr(part, "sample_rate", h.sample_rate)
+            if rate != h.sample_rate:
+                raise ValueError(
+                    f"sample_rate is {h.sample_rate}, but the {name} "
+                    f"({type(part).__name__}) was built for {rate} Hz: give it "
+                    "sample_rate: !ref <sample_rate>."
+                )
 
     @property
     def _baseline_folder(self) -> str | None:
@@ -211,6 +230,11 @@ class MALBrain(sb.Brain):
             if self.hparams.refresh == "batch":
                 self._refresh()
 
+    def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
+        """Save between two steps of the optimizer: gradients are not in checkpoints."""
+        decision = super()._should_save_intra_epoch_ckpt(*args)
+        return decision and self.step % self.grad_accumulation_factor == 0
+
     def optimizers_step(self) -> None:
         """Clip the gradient over all parameters, and step."""
         optimizers = self.freeze_optimizers(self.optimizers_dict)
@@ -274,6 +298,13 @@ class MALBrain(sb.Brain):
                 "another folder."
             )
         if checkpoint is not None:
+            rate = checkpoint.meta.get("sample_rate", self.hparams.sample_rate)
+            if rate != self.hparams.sample_rate:
+                raise ValueError(
+                    f"{checkpoint.path} was trained at {rate} Hz, and sample_rate is "
+                    f"{self.hparams.sample_rate}: the weights would fit, but not the "
+                    "frequencies. Take a baseline of the same rate."
+                )
             _load_enhancer(self.enhancer, checkpoint)
             logger.info(f"Phase two starts from {checkpoint.path}")
         self.optimizer.state.clear()
@@ -323,7 +354,7 @@ class MALBrain(sb.Brain):
         if self.checkpointer is not None:
             kind, key = next(iter(self._select("best").items()))
             self.checkpointer.save_and_keep_only(
-                meta={**meta, **stats},
+                meta={**meta, **stats, "sample_rate": self.hparams.sample_rate},
                 **{f"{kind}s": [key]},
                 # Phase two must not push out the best checkpoint of phase one.
                 ckpt_predicate=lambda c: c.meta.get("phase", phase) == phase,

@@ -7,6 +7,7 @@ SIGKILL, `save:N` to do so while it writes its Nth checkpoint, or `never`.
 """
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from speechbrain_mal import MALBrain
 from speechbrain_mal.data import paired_dataset, prepare_voicebank
 
 ROOT = Path(__file__).parent.parent
+SIZES = ("channels", "hidden_size")  # of DeepFilterNet2
 TOY = {
     "data_folder": str(ROOT / "samples" / "voicebank"),
     "channels": 8,
@@ -36,10 +38,11 @@ TOY = {
 
 def make_brain(output, system, brain_class=MALBrain, run_opts=None, **overrides):
     """Return a Brain and its datasets, from the recipe's own YAML."""
-    overrides = {**TOY, "output_folder": str(output), **overrides}
-    path = ROOT / "recipes" / "VoiceBank" / "hparams" / f"{system}.yaml"
-    if Path(system).is_absolute():
+    toy, path = TOY, ROOT / "recipes" / "VoiceBank" / "hparams" / f"{system}.yaml"
+    if Path(system).is_absolute():  # made by `with_conv_tasnet`
         path = system
+        toy = {k: v for k, v in TOY.items() if k not in SIZES}
+    overrides = {**toy, "output_folder": str(output), **overrides}
     with open(path, encoding="utf-8") as file:
         hparams = load_hyperpyyaml(file, overrides)
     os.makedirs(output, exist_ok=True)
@@ -60,6 +63,22 @@ def make_brain(output, system, brain_class=MALBrain, run_opts=None, **overrides)
         for split in ("train", "valid", "test")
     }
     return brain
+
+
+def with_conv_tasnet(system, folder):
+    """Write the system's YAML with a small Conv-TasNet where DeepFilterNet2 was."""
+    folder_of_systems = ROOT / "recipes" / "VoiceBank" / "hparams"
+    text = (folder_of_systems / f"{system}.yaml").read_text(encoding="utf-8")
+    block = re.search(r"^model: .*\n(    .*\n)+", text, re.M).group()
+    conv_tasnet = (
+        "model: !include:../../../hparams/models/conv_tasnet.yaml\n"
+        "    filters: 32\n    channels: 16\n    hidden_size: 16\n"
+        "    blocks: 2\n    repeats: 1\n"
+    )
+    text = text.replace(block, conv_tasnet).replace("../../..", str(ROOT))
+    path = folder / f"{system}.yaml"
+    path.write_text(re.sub(rf"^({'|'.join(SIZES)}): .*\n", "", text, flags=re.M))
+    return path
 
 
 def fit(brain):

@@ -1,11 +1,11 @@
 import math
-import re
 from pathlib import Path
 
 import pytest
 import soundfile
 import torch
-from recipe_run import TOY, fit, make_brain
+from recipe_run import TOY, fit, make_brain, with_conv_tasnet
+from tiny_networks import save_tiny
 
 from speechbrain_mal import MALBrain, ModelAsLoss
 from speechbrain_mal.brain import NonFiniteLossError
@@ -230,6 +230,40 @@ def test_contradicting_settings(tmp_path, baseline):
         make_brain(tmp_path, "continue", baseline_folder="x", ckpt_metric="wer")
 
 
+def test_model_without_an_encoder_cannot_freeze_it(tmp_path, monkeypatch):
+    monkeypatch.delattr("speechbrain_mal.models.TappedEnhancer.encoder")
+    system = with_conv_tasnet("mal_frozen_fe", tmp_path)
+    text = system.read_text().replace("!ref <model[encoder]>", "!new:torch.nn.Identity")
+    tapped = ROOT / "hparams" / "models" / "conv_tasnet.yaml"
+    without = tapped.read_text().replace("encoder: !ref <enhancer.encoder>", "")
+    (tmp_path / "model.yaml").write_text(without)
+    system.write_text(text.replace(str(tapped), "model.yaml"))
+    with pytest.raises(ValueError, match=r"freeze_encoder.*LearnedBasisEnhancer.*has"):
+        make_brain(tmp_path / "output", system, baseline_folder="x")
+
+
+def test_sample_rates_that_differ(tmp_path, baseline):
+    """WavLM's encoder without its sample_rate; a baseline of another rate."""
+    save_tiny("WavLM", tmp_path / "tiny")
+    path = ROOT / "recipes" / "VoiceBank" / "hparams" / "wavlm.yaml"
+    text = path.read_text().replace("../../..", str(ROOT))
+    line = "                sample_rate: !ref <sample_rate>\n"
+    assert text.count(line) == 1
+    (tmp_path / "wavlm.yaml").write_text(
+        text.replace(line, line.replace("!ref <sample_rate>", "48000"))
+    )
+    sizes = {key: TOY[key] for key in ("channels", "hidden_size")}
+    options = {"baseline_folder": "x", "wavlm_source": str(tmp_path / "tiny")}
+    with pytest.raises(
+        ValueError, match=r"sample_rate is 16000.*encoder of wavlm.*for 48000 Hz"
+    ):
+        make_brain(tmp_path / "a", tmp_path / "wavlm.yaml", **options, **sizes)
+    brain = make_brain(tmp_path / "b", "mal_frozen", baseline_folder=str(baseline))
+    brain.hparams.sample_rate = 8000  # as if all of its YAML were
+    with pytest.raises(ValueError, match="trained at 16000 Hz, and sample_rate is 8"):
+        fit(brain)
+
+
 def test_scores_and_clips_of_the_test_set(tmp_path):
     brain = make_brain(
         tmp_path,
@@ -270,24 +304,11 @@ def test_trained_encoder_measures_the_snr(baseline, speech):
     assert values[-1] > 5 * values[0]
 
 
-def test_another_model_in_the_recipe(tmp_path, monkeypatch):
+def test_another_model_in_the_recipe(tmp_path):
     """The swap of docs/your_model.md: Conv-TasNet where DeepFilterNet2 was."""
-    recipes = ROOT / "recipes" / "VoiceBank" / "hparams"
-    text = (recipes / "mal_dynamic.yaml").read_text()
-    block = re.search(r"^model: .*\n(    .*\n)+", text, re.M).group()
-    conv_tasnet = (
-        "model: !include:../../../hparams/models/conv_tasnet.yaml\n"
-        "    filters: 32\n    channels: 16\n    hidden_size: 16\n"
-        "    blocks: 2\n    repeats: 1\n"
-    )
-    swapped = tmp_path / "swapped.yaml"
-    text = text.replace(block, conv_tasnet).replace("../../..", str(ROOT))
-    swapped.write_text(re.sub(r"^(channels|hidden_size): .*\n", "", text, flags=re.M))
-    toy = {k: v for k, v in TOY.items() if k not in ("channels", "hidden_size")}
-    monkeypatch.setattr("recipe_run.TOY", toy)
     brain = make_brain(
         tmp_path / "output",
-        swapped,
+        with_conv_tasnet("mal_dynamic", tmp_path),
         number_of_epochs=1,
         phase_two_epochs=1,
         baseline_folder=None,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_networks import save_tiny
 
 SCRIPT = Path(__file__).with_name("recipe_run.py")
 TWO_PHASES = ["--number_of_epochs", "2", "--phase_two_epochs", "2"]
@@ -17,6 +18,11 @@ TWO_PHASES += ["--baseline_folder", "null", "--num_workers", "1"]
 
 def run(output, system, kill_at):
     command = [sys.executable, SCRIPT, output, system, kill_at, *TWO_PHASES]
+    if system == "wavlm":
+        source = output.parent / "tiny_wavlm"
+        if not source.exists():
+            save_tiny("WavLM", source)
+        command += ["--wavlm_source", source]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -44,7 +50,7 @@ def assert_same(a, b, where=""):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", ["mal_dynamic", "mal_frozen_fe"])
+@pytest.mark.parametrize("system", ["mal_dynamic", "mal_frozen_fe", "wavlm"])
 def test_killed_run_ends_with_the_same_weights(tmp_path, system):
     whole = run(tmp_path / "whole", system, "never")
     assert whole.returncode == 0, whole.stderr

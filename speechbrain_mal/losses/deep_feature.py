@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from speechbrain_mal.losses.lengths import clip_means, inside, sample_counts
+from speechbrain_mal.losses.pretrained import leave_out
 
 SILENT = 1e-8  # a layer whose mean is below it is not scaled up any further
 
@@ -32,7 +33,8 @@ class DeepFeatureLoss(nn.Module):
         method `frames(waveforms, lengths)`, the frames of every clip `[B]`, handles
         padding itself: it is called with `(waveforms, lengths)`, and padding must not
         change what it returns for the frames of a clip. Any other encoder is given
-        padded clips one at a time.
+        padded clips one at a time. One with an attribute `pretrained` that is true has
+        its weights from elsewhere: checkpoints hold a checksum of them instead.
     layers : sequence of int
         Which of the encoder's features to compare, as indices into its list. Default:
         the deepest.
@@ -48,9 +50,12 @@ class DeepFeatureLoss(nn.Module):
 
     Raises
     ------
+    TypeError
+        When `encoder` is no module.
     ValueError
-        When `layers` is empty, or `distance` or `reduction` unknown; at the first call,
-        when the features have no time axis or another shape for clean and enhanced.
+        When `layers` is no list of indices, or `distance` or `reduction` unknown; at
+        the call, when the waveforms or the features have another shape for clean and
+        enhanced, or the features no time axis.
     IndexError
         When the encoder has no such layer (at the first call).
 
@@ -67,6 +72,8 @@ class DeepFeatureLoss(nn.Module):
     0.0
     """
 
+    encoder_changes = False  # once the loss is built
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -76,8 +83,18 @@ class DeepFeatureLoss(nn.Module):
         normalize: bool = False,
     ):
         super().__init__()
-        if not layers:
-            raise ValueError("layers is empty: name at least one, such as [-1].")
+        if not isinstance(encoder, nn.Module):
+            raise TypeError(
+                f"encoder is a {type(encoder).__name__}, not a torch module: a model "
+                "that has none gets one from its parts, with speechbrain_mal.models."
+                "TappedEnhancer (docs/your_model.md)."
+            )
+        listed = isinstance(layers, Sequence) and not isinstance(layers, str)
+        if not listed or not layers or not all(isinstance(x, int) for x in layers):
+            raise ValueError(
+                "layers is a list of indices of the encoder's features, such as [-1] "
+                f"for the deepest, not {layers!r}."
+            )
         if distance not in ("l1", "mse"):
             raise ValueError(f"distance is 'l1' or 'mse', not {distance!r}.")
         if reduction not in ("mean", "sum"):
@@ -87,6 +104,8 @@ class DeepFeatureLoss(nn.Module):
         self.reduction = reduction
         self.normalize = normalize
         self.encoder = encoder.requires_grad_(False).eval()
+        if getattr(encoder, "pretrained", False) and not self.encoder_changes:
+            leave_out(self, "encoder")
 
     def train(self, mode: bool = True) -> "DeepFeatureLoss":
         """Set the mode of the loss; its network stays in evaluation mode."""
@@ -106,6 +125,11 @@ class DeepFeatureLoss(nn.Module):
         lengths : Tensor, optional
             SpeechBrain's relative lengths, `[B]`: what lies beyond has no influence.
         """
+        if clean.dim() != 2 or enhanced.shape != clean.shape:
+            raise ValueError(
+                f"enhanced is {list(enhanced.shape)} and clean {list(clean.shape)}: "
+                "both have to be [B, samples], and equally long. Cut the longer one."
+            )
         counts = sample_counts(clean, lengths)
         mask = inside(counts, clean.shape[1])
         with torch.autocast(clean.device.type, enabled=False):

@@ -63,6 +63,8 @@ class ModelAsLoss(DeepFeatureLoss):
     0.0
     """
 
+    encoder_changes = True
+
     def __init__(
         self,
         encoder: nn.Module,

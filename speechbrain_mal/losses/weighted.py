@@ -17,7 +17,9 @@ class WeightedLoss(nn.Module):
     * `balance="magnitude"` (default): each added term is scaled, once, so that at the
       start of phase two `weight * scale * term` is `weight` times as large as the
       conventional loss. The L1 distance of embeddings is a small fraction of L_df, and
-      without the scale would hardly weigh.
+      without the scale would hardly weigh. The scale is positive even where the
+      conventional loss is negative, as a loss in dB (SI-SNR) is; what such a loss is
+      near 0 dB says little of its size, so choose `weight` by its gradient.
     * `balance="coefficient"`: the scale stays 1.
 
     Arguments
@@ -150,8 +152,8 @@ class WeightedLoss(nn.Module):
         values = dict(zip(self.weights, values.tolist(), strict=True))
         conventional = sum(self.weights[n] * values[n] for n in self.conventional)
         for name in self.added:
-            scale = conventional / values[name] if values[name] else float("inf")
-            if not math.isfinite(scale):
+            scale = abs(conventional / values[name]) if values[name] else math.inf
+            if not 0 < scale < math.inf:
                 raise ValueError(
                     f"The loss term {name!r} is {values[name]} where the conventional "
                     f"loss is {conventional}: there is no scale to make them equal. "

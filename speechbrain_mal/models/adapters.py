@@ -66,6 +66,7 @@ class SpectralMaskEnhancer(TappedEnhancer):
         frames = {"win_length": win_length, "hop_length": hop_length}
         self.stft = STFT(sample_rate, n_fft=n_fft, **frames)
         self.istft = ISTFT(sample_rate, n_fft=n_fft, **frames)
+        self.sample_rate = sample_rate
         self.min_mask = min_mask
         self.takes_lengths = takes_lengths
 

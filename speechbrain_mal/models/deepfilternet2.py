@@ -95,10 +95,7 @@ class DeepFilterNet2Encoder(nn.Module):
 
     def frames(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor | None:
         """Return the frames of every clip, `[B]`, or None where no lengths are."""
-        if lengths is None:
-            return None
-        samples = (lengths * waveforms.shape[1]).round().long()
-        return self.front_end.frames(samples)
+        return self.front_end.clip_frames(waveforms, lengths)
 
     def encode(self, spectrum: Tensor, frames: Tensor | None = None) -> list[Tensor]:
         """Return the stages as `forward` does, from a complex spectrum `[B, T, F]`."""
@@ -198,7 +195,8 @@ class DFDecoder(nn.Module):
         pathway = self.df_convp(df0.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         taps = self.df_out(self.df_gru(embedding)).unflatten(-1, (self.bins, -1))
         taps = (taps + pathway).float()  # no complex numbers in half precision
-        return torch.view_as_complex(taps.unflatten(-1, (-1, 2)))
+        # Not `view_as_complex`: torch.compile can't pass on a complex view of reals.
+        return torch.complex(*taps.unflatten(-1, (-1, 2)).unbind(-1))
 
 
 class DeepFilterNet2(nn.Module):
@@ -281,6 +279,7 @@ class DeepFilterNet2(nn.Module):
             min_erb_bins,
             df_bins,
         )
+        self.sample_rate = sample_rate
         self.encoder = DeepFilterNet2Encoder(
             front_end, channels, embedding_size, linear_groups, lookahead
         )

@@ -208,6 +208,20 @@ class FrontEnd(nn.Module):
         """Return the number of frames of a clip of `samples` samples."""
         return samples // self.hop_length + self.n_fft // self.hop_length
 
+    def clip_frames(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """Return the frames of every clip, `[B]`, or None where no lengths are.
+
+        Arguments
+        ---------
+        waveforms : Tensor
+            `[B, samples]`.
+        lengths : Tensor or None
+            SpeechBrain's relative lengths, `[B]`.
+        """
+        if lengths is None:
+            return None
+        return self.frames((lengths * waveforms.shape[1]).round().long())
+
     @full_precision
     def analysis(self, waveforms: Tensor) -> Tensor:
         """Short-time Fourier transform in streaming alignment.

@@ -39,10 +39,10 @@ class InputFeatures(nn.Module):
         lengths : Tensor, optional
             SpeechBrain's relative lengths, `[B]`. Features beyond are zero.
         """
-        frames = None if lengths is None else self.frames(waveforms, lengths)
+        frames = self.frames(waveforms, lengths)
         erb, low = self.front_end.features(self.front_end.analysis(waveforms), frames)
         return [erb, torch.view_as_real(low)]
 
-    def frames(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        """Return the frames of every clip, `[B]`."""
-        return self.front_end.frames((lengths * waveforms.shape[1]).round().long())
+    def frames(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """Return the frames of every clip, `[B]`, or None where no lengths are."""
+        return self.front_end.clip_frames(waveforms, lengths)

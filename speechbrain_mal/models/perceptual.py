@@ -4,14 +4,14 @@ Both packages bring their weights, so they work offline: `pip install
 "speechbrain-mal[perceptual]"`.
 """
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.transforms import Resample
-
-EXTRA = 'is missing: pip install "speechbrain-mal[perceptual]".'
 
 
 class CDPAMEncoder(nn.Module):
@@ -33,14 +33,12 @@ class CDPAMEncoder(nn.Module):
     """
 
     network_rate = 22050  # Hz
+    pretrained = True
 
     def __init__(self, sample_rate: int = 16000):
         super().__init__()
-        try:
-            import cdpam
-            from cdpam.models import base_encoder
-        except ImportError as error:
-            raise ImportError(f"{error.name or 'cdpam'} {EXTRA}") from error
+        cdpam = _import("cdpam")
+        base_encoder = _import("cdpam.models").base_encoder
         # Pickled in a way that the safe loader does not know, inside the package: who
         # imports the package has trusted it already.
         name = "CDPAM_trained/scratchJNDdefault_best_model.pth"
@@ -51,6 +49,7 @@ class CDPAMEncoder(nn.Module):
         self.network.load_state_dict(
             {k.removeprefix(prefix): v for k, v in state.items() if prefix in k}
         )
+        self.sample_rate = sample_rate
         self.resample = Resample(sample_rate, self.network_rate)
 
     def forward(self, waveforms: Tensor) -> list[Tensor]:
@@ -96,17 +95,15 @@ class DistillMOSEncoder(nn.Module):
     """
 
     network_rate = 16000  # Hz
+    pretrained = True
 
     def __init__(self, sample_rate: int = 16000):
         super().__init__()
-        try:
-            from distillmos import ConvTransformerSQAModel
-        except ImportError as error:
-            raise ImportError(f"{error.name or 'distillmos'} {EXTRA}") from error
-        network = ConvTransformerSQAModel().cnn
+        network = _import("distillmos").ConvTransformerSQAModel().cnn
         self.win_length, self.hop_length = network.win_length, network.hop_length
         self.network = network.cnn
         self.register_buffer("window", torch.hann_window(self.win_length))
+        self.sample_rate = sample_rate
         self.resample = Resample(sample_rate, self.network_rate)
 
     def forward(self, waveforms: Tensor) -> list[Tensor]:
@@ -145,3 +142,14 @@ class DistillMOSEncoder(nn.Module):
         parts = torch.view_as_real(spectrum)
         power = parts.square().sum(-1, keepdim=True).clamp_min(1e-24)
         return (parts * power**-0.35).permute(0, 3, 1, 2)
+
+
+def _import(name: str) -> ModuleType:
+    """Import a module of the extra, or say how to install it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f'{error.name or name} is missing: pip install "speechbrain-mal'
+            '[perceptual]".'
+        ) from error

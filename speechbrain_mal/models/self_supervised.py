@@ -39,6 +39,8 @@ class SelfSupervisedEncoder(nn.Module):
     ...     return DeepFeatureLoss(SelfSupervisedEncoder(network, sample_rate=48000))
     """
 
+    pretrained = True  # loaded by whoever made the network: not for checkpoints
+
     def __init__(
         self, network: nn.Module, sample_rate: int = 16000, transformer: bool = False
     ):
@@ -52,6 +54,7 @@ class SelfSupervisedEncoder(nn.Module):
         self.model = model
         self.normalize = network.normalize_wav
         self.transformer = transformer
+        self.sample_rate = sample_rate
         self.resample = Resample(sample_rate, NETWORK_RATE)
 
     def forward(self, waveforms: Tensor) -> list[Tensor]:

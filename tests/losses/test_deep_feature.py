@@ -130,3 +130,22 @@ def test_features_without_a_time_axis_are_refused(loss_class, speech):
 def test_unknown_distance_is_named():
     with pytest.raises(ValueError, match="'l1' or 'mse', not 'l2'"):
         DeepFeatureLoss(LogSpectrum(), distance="l2")
+
+
+@pytest.mark.parametrize("loss_class", [DeepFeatureLoss, ModelAsLoss])
+def test_mistakes_are_named(loss_class, speech):
+    class Single(LogSpectrum):
+        def forward(self, waveforms):
+            return [super().forward(waveforms)]
+
+    with pytest.raises(TypeError, match=r"encoder is a NoneType.*docs/your_model.md"):
+        loss_class(None)
+    for layers in ([], ["conv1"], "conv1", -1, None):
+        with pytest.raises(ValueError, match=r"layers is a list of indices.*not "):
+            loss_class(LogSpectrum(), layers=layers)
+    with pytest.raises(IndexError, match=r"layers \[1\]: the encoder returns 1 stage"):
+        loss_class(Single(), layers=[1])(speech, speech)
+    with pytest.raises(ValueError, match=r"\[4, 23999\] and clean \[4, 24000\].*Cut"):
+        loss_class(LogSpectrum())(speech[:, :-1], speech)
+    with pytest.raises(ValueError, match=r"have to be \[B, samples\]"):
+        loss_class(LogSpectrum())(speech[..., None], speech[..., None])

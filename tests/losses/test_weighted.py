@@ -40,6 +40,14 @@ def test_equal_magnitude_scales_once_per_phase():
     assert loss(ones, zeros).item() == pytest.approx(2 + 0.5 * 2)
 
 
+def test_scale_is_positive_where_the_loss_is_in_db():
+    loss = WeightedLoss({"si_snr": Scaled(-12.0)}, {"b": Scaled(0.1)})
+    loss.start_phase_two()
+    assert loss(ones, zeros).item() == pytest.approx(-12 + 12)
+    loss.added["b"].factor = 0.2  # a larger term is a larger loss
+    assert loss(ones, zeros).item() == pytest.approx(-12 + 24)
+
+
 def test_several_added_terms_are_each_as_large():
     loss = WeightedLoss({"a": Scaled(2.0)}, {"b": Scaled(0.1), "c": Scaled(30.0)})
     loss.start_phase_two()
@@ -72,4 +80,8 @@ def test_errors_say_what_to_change():
     loss = WeightedLoss({"a": Scaled(1)}, {"b": Scaled(0)})
     loss.start_phase_two()
     with pytest.raises(ValueError, match="'b' is 0.0.*balance: coefficient"):
+        loss(ones, zeros)
+    loss = WeightedLoss({"a": Scaled(0)}, {"b": Scaled(1)})
+    loss.start_phase_two()
+    with pytest.raises(ValueError, match="conventional loss is 0.0.*no scale"):
         loss(ones, zeros)

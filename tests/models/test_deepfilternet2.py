@@ -238,3 +238,11 @@ def test_bfloat16_autocast_stays_close(small_model, speech):
     enhanced.square().mean().backward()
     gradients = [p.grad for p in small_model.df_dec.parameters() if p.requires_grad]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.slow
+def test_compiles(small_model, speech):
+    """The graph breaks at recurrent layers; what is passed on there has to be plain."""
+    compiled = torch.compile(small_model.eval(), backend="eager")
+    with torch.no_grad():
+        assert torch.equal(compiled(speech), small_model(speech))

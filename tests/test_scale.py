@@ -1,0 +1,135 @@
+"""What larger trainings use: accumulated gradients, bfloat16, torch.compile."""
+
+import functools
+
+import pytest
+import torch
+from recipe_run import fit, make_brain, with_conv_tasnet
+
+from speechbrain_mal import MALBrain
+
+SHORT = {  # three batches a phase, and a checkpoint whenever there may be one
+    "debug": True,
+    "debug_persistently": True,
+    "debug_batches": 3,
+    "debug_epochs": 2,
+    "ckpt_interval_steps": 1,
+    "ckpt_interval_minutes": 0,
+}
+BOTH_PHASES = {"number_of_epochs": 1, "phase_two_epochs": 1, "baseline_folder": None}
+
+
+class Noted(MALBrain):
+    """Note the losses of training, and where checkpoints within an epoch are saved."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.losses, self.saved_at = [], []
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        self.losses.append(loss.item())
+
+    def _save_intra_epoch_ckpt(self):
+        self.saved_at.append(self.step)
+
+
+def accumulate(folder, batch_size, factor):
+    """Train Conv-TasNet: no BatchNorm, whose statistics are a whole batch's."""
+    system = with_conv_tasnet("mal_ema", folder)
+    run_opts = {"grad_accumulation_factor": factor, **SHORT}
+    run_opts["debug_batches"] *= factor
+    brain = make_brain(
+        folder / str(factor),
+        system,
+        Noted,
+        run_opts,
+        batch_size=batch_size,
+        lr=0.02,
+        phase_two_lr=0.02,
+        **BOTH_PHASES,
+    )
+    # Adam divides by the gradient's size: where that is 0 but for rounding, it doubles
+    # nothing into a whole step. The scale would be the first half batch's.
+    brain.opt_class = torch.optim.SGD
+    brain.loss.balance = "coefficient"
+    brain.loss.weights["mal"] = 100.0
+    return fit(brain)
+
+
+def test_two_half_batches_are_one_whole(tmp_path):
+    whole, halves = accumulate(tmp_path, 8, 1), accumulate(tmp_path, 4, 2)
+    assert len(halves.losses) == 2 * len(whole.losses) == 12
+    pairs = [(a + b) / 2 for a, b in zip(*[iter(halves.losses)] * 2, strict=True)]
+    # Sums of float32 in another order, carried through six steps.
+    torch.testing.assert_close(pairs, whole.losses, rtol=1e-4, atol=0)
+    # Phases make much of rounding. A batch that is left out or counted twice: 0.5.
+    moved = 0.0
+    start = make_brain(tmp_path / "1", tmp_path / "mal_ema.yaml", **BOTH_PHASES)
+    for name, weight in whole.enhancer.state_dict().items():
+        way = weight - start.enhancer.state_dict()[name]
+        difference = halves.enhancer.state_dict()[name] - weight
+        assert difference.norm() <= 0.01 * way.norm() + 1e-6, name
+        moved += way.norm().item()
+    assert moved > 0.01
+    # One average a step, and no checkpoint that would lose half a step's gradient.
+    mal = halves.loss.added["mal"]
+    assert mal.averaged == whole.loss.added["mal"].averaged == 1 + 3
+    assert halves.saved_at == 2 * [2, 4]
+
+
+def test_bfloat16_trains_alike(tmp_path):
+    dtypes = {"mal": set(), "enhancer": set()}
+
+    def note(brain, name, module):
+        module.register_forward_hook(
+            lambda module, inputs, output: dtypes[name].add(output.dtype)
+        )
+
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        brain = make_brain(
+            tmp_path / precision,
+            "mal_dynamic",
+            Noted,
+            {"precision": precision, **SHORT},
+            **BOTH_PHASES,
+        )
+        if precision == "bf16":
+            note(brain, "mal", brain.loss.added["mal"].encoder.erb_conv0)
+            note(brain, "enhancer", brain.enhancer.encoder.erb_conv0)
+        losses[precision] = fit(brain).losses
+    assert torch.bfloat16 in dtypes["enhancer"]
+    assert dtypes["mal"] == {torch.float32}
+    # bfloat16 rounds to 2 ** -8 = 0.4 %, in every layer and of six steps' weights.
+    torch.testing.assert_close(losses["bf16"], losses["fp32"], rtol=0.03, atol=0)
+    assert losses["bf16"] != losses["fp32"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["mal_dynamic", "mal_frozen_fe"])
+def test_compiled_enhancer_trains_alike(tmp_path, monkeypatch, system):
+    # What can go wrong in the Brain does with any backend; this one needs no compiler.
+    compile_eagerly = functools.partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", compile_eagerly)
+    options = {"compile": True, "compile_module_keys": ["enhancer"], **SHORT}
+    system = with_conv_tasnet(system, tmp_path)
+    plain, compiled = (
+        fit(make_brain(tmp_path / name, system, Noted, run_opts, **BOTH_PHASES))
+        for name, run_opts in (("plain", SHORT), ("compiled", options))
+    )
+    assert compiled.modules.enhancer is not compiled.enhancer
+    # The same kernels, but the graph's gradients may be summed in another order.
+    torch.testing.assert_close(compiled.losses, plain.losses, rtol=1e-3, atol=0)
+    # The MAL-encoder follows what the compiled module computes with.
+    live = compiled.modules.enhancer.encoder.state_dict()
+    mal = compiled.loss.added["mal"]
+    mal.refresh()
+    assert all(torch.equal(live[k], v) for k, v in mal.encoder.state_dict().items())
+    # Without compiling, the run goes on from its checkpoint.
+    resumed = make_brain(tmp_path / "compiled", system, **BOTH_PHASES)
+    resumed.on_evaluate_start()
+    weights = compiled.enhancer.state_dict()
+    assert resumed.enhancer.state_dict().keys() == weights.keys()
+    assert all(
+        torch.equal(weights[k], v) for k, v in resumed.enhancer.state_dict().items()
+    )
