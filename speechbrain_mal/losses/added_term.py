@@ -27,8 +27,9 @@ class AddedTerm(nn.Module):
         As of `WeightedLoss`, for this one term.
     refresh : str
         When the MAL-encoder follows the model: "never", before the first training batch
-        after a validation ("epoch"), before every training batch ("batch"), or as a
-        running average with the same step ("ema").
+        after a validation ("epoch"; without a call in validation there is none), before
+        every training batch ("batch"), or as a running average with the same step
+        ("ema").
 
     Raises
     ------
