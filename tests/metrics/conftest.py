@@ -1,7 +1,9 @@
 """Clips for the metrics: the repository's samples, and real speech where it is."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +45,12 @@ def read_pairs(folder):
         files = (folder / "noisy_testset_wav_16k" / path.name, path)
         pairs[path.stem] = tuple(soundfile.read(f, 16000 * SECONDS)[0] for f in files)
     return pairs
+
+
+@pytest.fixture(scope="session")
+def references():
+    """Return what public programs score the noisy clips, by `clip@rate`."""
+    return json.loads((Path(__file__).parent / "references.json").read_text())
 
 
 @pytest.fixture(scope="session")
