@@ -55,8 +55,21 @@ class Metric:
 
 METRICS = {
     "pesq": Metric("pesq.pesq_wb", {"pesq": "PESQ-WB"}, package="pesq"),
+    "pesq_nb": Metric("pesq.pesq_nb", {"pesq_nb": "PESQ-NB"}, package="pesq"),
+    "stoi": Metric("stoi.stoi", {"stoi": "STOI"}, package="pystoi"),
     "estoi": Metric("stoi.estoi", {"estoi": "ESTOI"}, package="pystoi"),
     "si_sdr": Metric("sdr.si_sdr", {"si_sdr": "SI-SDR (dB)"}),
+    "snr": Metric("sdr.snr", {"snr": "SNR (dB)"}),
+    "segmental_snr": Metric(
+        "segmental.segmental_snr", {"segmental_snr": "segmental SNR (dB)"}
+    ),
+    "composite": Metric(
+        "composite.composite",
+        {"csig": "CSIG", "cbak": "CBAK", "covl": "COVL"},
+        package="pesq",
+    ),
+    "lsd": Metric("lsd.lsd", {"lsd": "LSD"}, lower_is_better=True),
+    "mcd": Metric("mcd.mcd", {"mcd": "MCD (dB)"}, lower_is_better=True),
     "dnsmos": Metric(
         "dnsmos.dnsmos",
         {
