@@ -53,9 +53,10 @@ def pesq_wb(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
 def pesq_nb(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     """PESQ-NB of one clip (P.862 and P.862.1): telephone band, about 300 to 3400 Hz.
 
-    16 kHz is given to the package as it is. P.862 defines that, the band is limited
-    by its own filter and not by a resampler, and published scores at 16 kHz (the DNS
-    Challenge's, for one) were made so. 8 kHz is taken as it is, too.
+    16 kHz is given to the package as it is, and so is 8 kHz: it has filters of P.862's
+    for both, and the band is then limited by them and not by a resampler. That is also
+    what calling `pesq` or torchmetrics at 16 kHz gives. The two rates differ a little:
+    a clip resampled to 8 kHz has another score.
 
     Arguments
     ---------

@@ -68,6 +68,13 @@ def test_digital_silence_in_the_clean_clip_has_a_value(sample_pairs):
     assert np.isfinite(llr(noisy, half, 16000))
 
 
+def test_a_tone_has_a_value(sample_pairs):
+    # 16 coefficients predict it to rounding: errors of 0 and below
+    tone = np.sin(2 * np.pi * 50 * np.arange(32000) / 16000)
+    noisy = np.resize(sample_pairs["p232_001"][0], 32000)
+    assert 5 < llr(noisy, tone, 16000) < 50
+
+
 def test_ten_minutes(sample_pairs):
     noisy, clean = (np.resize(x, 16000 * 600) for x in sample_pairs["p232_001"])
     assert 0 < llr(noisy, clean, 16000) < 10
