@@ -35,14 +35,12 @@ class FoldedConvBlock(nn.Module):
 
     def __init__(self, block: ConvBlock):
         super().__init__()
-        conv, *pointwise, norm, self.activation = list(block)[
-            1 if block.memory else 0 :
-        ]
+        layers = list(block)[1:] if block.memory else list(block)  # padding is first
+        conv, *pointwise, norm, self.activation = layers
         kernel = _dense(conv.weight.detach().double(), conv.groups)
         for layer in pointwise:
-            kernel = torch.einsum(
-                "om,mikl->oikl", layer.weight[:, :, 0, 0].double(), kernel
-            )
+            mixed = layer.weight[:, :, 0, 0].double()
+            kernel = torch.einsum("om,mikl->oikl", mixed, kernel)
         scale, bias = _scale_and_bias(norm)
         self.register_buffer("kernel", (kernel * scale[:, None, None, None]).float())
         self.register_buffer("bias", bias.float())

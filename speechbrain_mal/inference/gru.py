@@ -77,7 +77,7 @@ def _recurrence_of(weight: Tensor, bias: Tensor) -> np.ndarray:
 
 
 def _run(inputs: np.ndarray, recurrence: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """Return the states `[T, B, H]` for the inputs' share of the gates, `[T, B, 3 H]`."""
+    """Return states `[T, B, H]` for the inputs' share of the gates, `[T, B, 3 H]`."""
     frames, batch, size = *inputs.shape[:2], inputs.shape[2] // 3
     states = np.empty((frames, batch, size), np.float32)
     joint = np.ones((batch, size + 1), np.float32)  # the state, and 1 for the bias

@@ -160,7 +160,7 @@ class Stream:
             )
         if not samples.is_floating_point():
             raise ValueError(
-                f"A stream takes floating point samples in [-1, 1], not {samples.dtype}."
+                f"Samples are floating point numbers in [-1, 1], not {samples.dtype}."
             )
         if not samples.isfinite().all():
             raise ValueError("The samples hold NaN or infinite values.")

@@ -62,7 +62,7 @@ class StreamingDeepFilterNet2:
 
     @property
     def latency_samples(self) -> int:
-        """Samples from a sample's arrival to its way out: a frame and the look-ahead."""
+        """Samples that one waits from arrival to return: a frame and the look-ahead."""
         ahead = self.lookahead + self.model.df_lookahead
         return self.front_end.n_fft + ahead * self.hop_length
 
@@ -161,7 +161,7 @@ class StreamingDeepFilterNet2:
         self, masked: Tensor, taps: Tensor, state: StreamState
     ) -> tuple[Tensor, StreamState]:
         """Filter and synthesise the frames that this one completes."""
-        model, bins = self.model, self.front_end.df_bins
+        model = self.model
         masked = torch.cat([state.masked, masked], dim=1)
         taps = torch.cat([state.taps, taps], dim=1)
         frames = max(masked.shape[1] - model.df_order + 1, 0)

@@ -220,7 +220,7 @@ class SqueezedGRU(nn.Module):
         return self.step(x)[0]
 
     def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map `x` from the GRU's state on, as `GRU.step`, and return the new one, too."""
+        """Map `x` and return the GRU's new state, too, as `GRU.step` does."""
         x = self.linear_in(x)
         y, state = self.gru.step(x, state)
         return self.linear_out(y + x if self.skip else y), state
