@@ -32,6 +32,7 @@ setup(
         "pesq",
         "pystoi",
         "sentencepiece",
+        "soxr>=1.0",  # resamples files block by block
         # numpy, scipy, soundfile, joblib and tqdm come with speechbrain
     ],
     extras_require={

@@ -95,8 +95,8 @@ def test_bfloat16_trains_alike(tmp_path):
             **BOTH_PHASES,
         )
         if precision == "bf16":
-            note(brain, "mal", brain.loss.added["mal"].encoder.erb_conv0)
-            note(brain, "enhancer", brain.enhancer.encoder.erb_conv0)
+            note(brain, "mal", brain.loss.added["mal"].encoder.erb_conv1)
+            note(brain, "enhancer", brain.enhancer.encoder.erb_conv1)
         losses[precision] = fit(brain).losses
     assert torch.bfloat16 in dtypes["enhancer"]
     assert dtypes["mal"] == {torch.float32}

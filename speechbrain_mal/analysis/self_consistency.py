@@ -188,7 +188,7 @@ def self_consistency(
 
 def _write_means(tables: dict[str, dict[int, ScoreTable]], path: Path) -> None:
     columns = next(iter(next(iter(tables.values())).values())).columns
-    lines = [",".join(["system", "pass", *columns])]
+    lines = [",".join(["system", "pass", "clips", *columns])]
     for name, by_pass in tables.items():
         for number, table in by_pass.items():
             means = table.means()
@@ -219,6 +219,9 @@ def plot_passes(
 ) -> None:
     """Draw mean scores against the number of passes, one panel a score.
 
+    A curve ends where the first clip is lost: the mean of those that are left would be
+    of other clips.
+
     Arguments
     ---------
     tables : mapping
@@ -233,10 +236,16 @@ def plot_passes(
         axis.remove()
     for axis, column in zip(axes.flat, columns, strict=False):
         for name, by_pass in tables.items():
-            means = [table.means()[column] for table in by_pass.values()]
-            axis.plot(list(by_pass), means, "o-", markersize=3, label=name)
+            whole = by_pass[0].scored(column)
+            means = {
+                number: table.means()[column]
+                for number, table in by_pass.items()
+                if table.scored(column) == whole
+            }
+            axis.plot(list(means), list(means.values()), "o-", markersize=3, label=name)
         axis.set_xscale("symlog", linthresh=10)
-        axis.set_xticks([0, 1, 3, 10, 30, 100], [0, 1, 3, 10, 30, 100])
+        ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300) if tick <= max(by_pass)]
+        axis.set_xticks(ticks, ticks)
         axis.set_xlim(-0.3, 1.1 * max(by_pass))
         axis.set_xlabel("passes", size=8)
         axis.set_title(HEADINGS.get(column, column), size=9)

@@ -81,6 +81,7 @@ def plot_spectrograms(
         for name, axis in zip(names, row_axes, strict=True):
             if row[name] is None:
                 axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center")
+                axis.set(xticks=[], yticks=[])
                 continue
             level = decibels(row[name], sample_rate)
             axis.imshow(

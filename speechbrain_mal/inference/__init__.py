@@ -1,1 +1,17 @@
-"""Enhancers at work: those of finished runs."""
+"""Trained enhancers at work: those of finished runs, long files, live streams."""
+
+from speechbrain_mal.inference.files import enhance_file
+from speechbrain_mal.inference.folding import fold
+from speechbrain_mal.inference.runs import enhancement_of, load_run
+from speechbrain_mal.inference.stream import Stream
+from speechbrain_mal.inference.streaming import StreamingDeepFilterNet2, StreamState
+
+__all__ = [
+    "Stream",
+    "StreamState",
+    "StreamingDeepFilterNet2",
+    "enhance_file",
+    "enhancement_of",
+    "fold",
+    "load_run",
+]

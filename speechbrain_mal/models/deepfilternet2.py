@@ -5,6 +5,8 @@ real-time speech enhancement on embedded devices for full-band audio", IWAENC 20
 Weights of the public code load by name (`load_public_weights`) and give its output.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +20,21 @@ from speechbrain_mal.models.layers import (
 )
 
 LOCAL_SNR_RANGE_DB = (-15.0, 35.0)  # lsnr_min, lsnr_max of the public configuration
+
+
+class EncoderState(NamedTuple):
+    """What the encoder remembers from one block of frames to the next."""
+
+    erb: Tensor  # last two frames of the ERB feature, [B, 1, 2, bands]
+    low: Tensor  # last two of the complex feature, [B, 2, 2, bins]
+    gru: Tensor  # [1, B, E]
+
+
+class DFDecoderState(NamedTuple):
+    """What the DF decoder remembers from one block of frames to the next."""
+
+    df0: Tensor  # last four frames of the DF path's first stage, [B, C, 4, bins]
+    gru: Tensor  # [layers, B, hidden]
 
 
 class DeepFilterNet2Encoder(nn.Module):
@@ -101,17 +118,35 @@ class DeepFilterNet2Encoder(nn.Module):
         """Return the stages as `forward` does, from a complex spectrum `[B, T, F]`."""
         erb, low = self.front_end.features(spectrum, frames)
         low = torch.view_as_real(low).permute(0, 3, 1, 2)
-        erb0 = self.erb_conv0(self._look_ahead(erb[:, None]))
+        return self.step(self._look_ahead(erb[:, None]), self._look_ahead(low))[0]
+
+    def step(
+        self, erb: Tensor, low: Tensor, state: EncoderState | None = None
+    ) -> tuple[list[Tensor], EncoderState]:
+        """Return the stages of a block of frames, and the state behind it.
+
+        Arguments
+        ---------
+        erb, low : Tensor
+            The front end's features, `lookahead` frames ahead of the stages:
+            `[B, 1, T, bands]`, and real and imaginary part, `[B, 2, T, bins]`.
+        state : EncoderState, optional
+            What the block before returned; none at the start.
+        """
+        past_erb, past_low, gru = state or (None, None, None)
+        erb0, past_erb = self.erb_conv0.step(erb, past_erb)
         erb1 = self.erb_conv1(erb0)
         erb2 = self.erb_conv2(erb1)
         erb3 = self.erb_conv3(erb2)
-        df0 = self.df_conv0(self._look_ahead(low))
+        df0, past_low = self.df_conv0.step(low, past_low)
         df1 = self.df_conv1(df0)
         erb0, erb1, erb2, erb3, df0, df1 = (
             stage.permute(0, 2, 3, 1) for stage in (erb0, erb1, erb2, erb3, df0, df1)
         )
         joint = torch.cat([erb3.flatten(2), self.df_fc_emb(df1.flatten(2))], dim=-1)
-        return [erb0, erb1, erb2, erb3, df0, df1, self.emb_gru(joint)]
+        embedding, gru = self.emb_gru.step(joint, gru)
+        stages = [erb0, erb1, erb2, erb3, df0, df1, embedding]
+        return stages, EncoderState(past_erb, past_low, gru)
 
     def local_snr(self, embedding: Tensor) -> Tensor:
         """Return the local SNR in dB, `[B, T]`, from the embedding `[B, T, E]`."""
@@ -142,12 +177,19 @@ class ERBDecoder(nn.Module):
 
     def forward(self, embedding: Tensor, erb: list[Tensor]) -> Tensor:
         """Return gains `[B, T, bands]` from `[B, T, E]` and four `[B, T, F, C]`."""
+        return self.step(embedding, erb)[0]
+
+    def step(
+        self, embedding: Tensor, erb: list[Tensor], state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gains of a block of frames, and the GRU's state behind it."""
         erb0, erb1, erb2, erb3 = (stage.permute(0, 3, 1, 2) for stage in erb)
-        deep = self.emb_gru(embedding).unflatten(-1, (erb3.shape[-1], -1))
+        deep, state = self.emb_gru.step(embedding, state)
+        deep = deep.unflatten(-1, (erb3.shape[-1], -1))
         deep = self.convt3(self.conv3p(erb3) + deep.permute(0, 3, 1, 2))
         deep = self.convt2(self.conv2p(erb2) + deep)
         deep = self.convt1(self.conv1p(erb1) + deep)
-        return self.conv0_out(self.conv0p(erb0) + deep).squeeze(1)
+        return self.conv0_out(self.conv0p(erb0) + deep).squeeze(1), state
 
 
 class DFDecoder(nn.Module):
@@ -192,11 +234,20 @@ class DFDecoder(nn.Module):
 
     def forward(self, embedding: Tensor, df0: Tensor) -> Tensor:
         """Return complex taps `[B, T, bins, order]` of embedding and DF path."""
-        pathway = self.df_convp(df0.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        taps = self.df_out(self.df_gru(embedding)).unflatten(-1, (self.bins, -1))
-        taps = (taps + pathway).float()  # no complex numbers in half precision
         # Not `view_as_complex`: torch.compile can't pass on a complex view of reals.
-        return torch.complex(*taps.unflatten(-1, (-1, 2)).unbind(-1))
+        return torch.complex(*self.step(embedding, df0)[0].unbind(-1))
+
+    def step(
+        self, embedding: Tensor, df0: Tensor, state: DFDecoderState | None = None
+    ) -> tuple[Tensor, DFDecoderState]:
+        """Return a block's taps, real and imaginary on the last dim, and the state."""
+        past, gru = state or (None, None)
+        pathway, past = self.df_convp.step(df0.permute(0, 3, 1, 2), past)
+        taps, gru = self.df_gru.step(embedding, gru)
+        taps = self.df_out(taps).unflatten(-1, (self.bins, -1))
+        taps = taps + pathway.permute(0, 2, 3, 1)
+        taps = taps.float()  # no complex numbers in half precision
+        return taps.unflatten(-1, (-1, 2)), DFDecoderState(past, gru)
 
 
 class DeepFilterNet2(nn.Module):
@@ -348,11 +399,20 @@ class DeepFilterNet2(nn.Module):
         Tensor
             Complex spectrum with its lowest `bins` filtered, `[B, T, F]`.
         """
-        bins = taps.shape[2]
         past = self.df_order - 1 - self.df_lookahead
-        low = F.pad(spectrum[..., :bins], (0, 0, past, self.df_lookahead))
-        low = (low.unfold(1, self.df_order, 1) * taps).sum(-1)
-        return torch.cat([low, spectrum[..., bins:]], dim=-1)
+        return self.deep_filter_within(
+            F.pad(spectrum, (0, 0, past, self.df_lookahead)), taps
+        )
+
+    def deep_filter_within(self, spectrum: Tensor, taps: Tensor) -> Tensor:
+        """Filter as `deep_filter`, but only frames whose span lies in the spectrum.
+
+        Of `[B, T + df_order - 1, F]` and taps for `T` frames it returns `[B, T, F]`.
+        """
+        bins, frames = taps.shape[2], taps.shape[1]
+        past = self.df_order - 1 - self.df_lookahead
+        low = (spectrum[..., :bins].unfold(1, self.df_order, 1) * taps).sum(-1)
+        return torch.cat([low, spectrum[:, past : past + frames, bins:]], dim=-1)
 
     def load_public_weights(self, weights: dict[str, Tensor]) -> None:
         """Load a state dict of the public package's `DfNet`, strictly.

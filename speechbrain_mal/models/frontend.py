@@ -61,6 +61,8 @@ def exponential_running_mean(x: Tensor, decay: float, initial: Tensor) -> Tensor
     tensor([0.5000, 0.7500, 0.8750])
     """
     batch, frames, bins = x.shape
+    if frames == 1:  # a live stream's: worth its own line
+        return torch.lerp(x, initial.expand(batch, bins)[:, None], decay)
     block = min(frames, SCAN_BLOCK)
     time = torch.arange(block, device=x.device, dtype=x.dtype)
     powers = decay ** (time[:, None] - time).clamp_min(0)
@@ -190,6 +192,7 @@ class FrontEnd(nn.Module):
         self.sample_rate = sample_rate
         self.n_fft = n_fft
         self.hop_length = hop_length
+        self.overlap = n_fft - hop_length
         self.df_bins = df_bins
         self.decay = _decay(hop_length / sample_rate / tau_seconds)
         widths = torch.tensor(erb_widths(sample_rate, n_fft, erb_bands, min_erb_bins))
@@ -238,10 +241,13 @@ class FrontEnd(nn.Module):
             Complex spectrum, `[B, frames(samples), n_fft // 2 + 1]`.
         """
         samples = waveforms.shape[-1]
-        overlap = self.n_fft - self.hop_length
         tail = self.frames(samples) * self.hop_length - samples
+        return self.transform(F.pad(waveforms, (self.overlap, tail)))
+
+    def transform(self, waveforms: Tensor) -> Tensor:
+        """Short-time Fourier transform of the whole frames of `[B, samples]`."""
         spectrum = torch.stft(
-            F.pad(waveforms, (overlap, tail)),
+            waveforms,
             self.n_fft,
             self.hop_length,
             window=self.window,
@@ -266,12 +272,15 @@ class FrontEnd(nn.Module):
         Tensor
             `[B, samples]`.
         """
+        return self.overlap_add(spectrum)[:, self.overlap : self.overlap + samples]
+
+    def overlap_add(self, spectrum: Tensor) -> Tensor:
+        """Inverse of `transform`, the overlaps at both ends included."""
         frames = torch.fft.irfft(spectrum, n=self.n_fft, norm="forward") * self.window
         hops = frames.unflatten(-1, (-1, self.hop_length)).unbind(2)
         last = len(hops) - 1
         stream = sum(F.pad(hop, (0, 0, i, last - i)) for i, hop in enumerate(hops))
-        overlap = self.n_fft - self.hop_length
-        return stream.flatten(1)[:, overlap : overlap + samples]
+        return stream.flatten(1)
 
     @full_precision
     def features(
@@ -296,21 +305,38 @@ class FrontEnd(nn.Module):
             Lowest bins over the root of their running mean magnitude, complex,
             `[B, T, df_bins]`.
         """
-        real, imaginary = torch.view_as_real(spectrum).unbind(-1)
-        power = real * real + imaginary * imaginary
-        level_db = 10 * (power @ self.erb_mean + 1e-10).log10()
-        mean_db = exponential_running_mean(level_db, self.decay, self.erb_initial)
-        erb = (level_db - mean_db) / 40
-
-        low = spectrum[..., : self.df_bins]
-        mean = exponential_running_mean(low.abs(), self.decay, self.unit_initial)
-        # After minutes of digital silence the mean underflows and 0/0 would follow;
-        # 1e-12 is far below the least significant bit of 16-bit audio.
-        low = low / mean.clamp_min(1e-12).sqrt()
+        erb, low, _ = self.running_features(spectrum)
         if frames is not None:
             inside = torch.arange(erb.shape[1], device=erb.device) < frames[:, None]
             erb, low = erb * inside[..., None], low * inside[..., None]
         return erb, low
+
+    def running_features(
+        self, spectrum: Tensor, means: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """Return both features of a block of frames, and the running means behind it.
+
+        Arguments
+        ---------
+        spectrum : Tensor
+            As of `features`.
+        means : tuple of Tensor, optional
+            What the block before returned, `[B, erb_bands]` and `[B, df_bins]`; the
+            initial means without it.
+        """
+        mean_db, mean = means or (self.erb_initial, self.unit_initial)
+        real, imaginary = torch.view_as_real(spectrum).unbind(-1)
+        power = real * real + imaginary * imaginary
+        level_db = 10 * (power @ self.erb_mean + 1e-10).log10()
+        mean_db = exponential_running_mean(level_db, self.decay, mean_db)
+        erb = (level_db - mean_db) / 40
+
+        low = spectrum[..., : self.df_bins]
+        mean = exponential_running_mean(low.abs(), self.decay, mean)
+        # After minutes of digital silence the mean underflows and 0/0 would follow;
+        # 1e-12 is far below the least significant bit of 16-bit audio.
+        low = low / mean.clamp_min(1e-12).sqrt()
+        return erb, low, (mean_db[:, -1], mean[:, -1])
 
 
 def _vorbis_window(n_fft: int) -> Tensor:

@@ -38,18 +38,33 @@ class GRU(nn.GRU):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, T, input_size]` to `[B, T, hidden_size]`, from a state of zeros."""
+        return self.step(x)[0]
+
+    def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map `x` as `forward` does, and return the state after the last frame, too.
+
+        Arguments
+        ---------
+        x : Tensor
+            `[B, T, input_size]`.
+        state : Tensor, optional
+            State to continue from, `[num_layers, B, hidden_size]`; zeros without it.
+        """
         if (
-            x.device.type != "cpu"
+            state is not None
+            or x.device.type != "cpu"
             or not torch.is_grad_enabled()
             or torch.is_autocast_enabled("cpu")
             or torch.compiler.is_compiling()
         ):
-            return super().forward(x)[0]
+            return super().forward(x, state)
         x = x.transpose(0, 1)
+        last = []
         for layer in range(self.num_layers):
             w_ih, w_hh, b_ih, b_hh = self.all_weights[layer]
             x = _Recurrence.apply(nn.functional.linear(x, w_ih, b_ih), w_hh, b_hh)
-        return x.transpose(0, 1)
+            last.append(x[-1])
+        return x.transpose(0, 1), torch.stack(last)
 
 
 class _Recurrence(torch.autograd.Function):

@@ -60,12 +60,27 @@ class ConvBlock(nn.Sequential):
         if groups > 1 and max(kernel_size) > 1:
             layers.append(nn.Conv2d(out_channels, out_channels, 1, bias=False))
         super().__init__(*layers, nn.BatchNorm2d(out_channels), activation())
+        self.memory = frames - 1  # frames of the past that a frame depends on
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, in_channels, T, F]` to `[B, out_channels, T, F / stride]`."""
-        layers = list(self)
-        if isinstance(layers[0], nn.ConstantPad2d):
-            x = layers.pop(0)(x)
+        return self._convolve(self[0](x) if self.memory else x)
+
+    def step(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map `x` as `forward` does, and return the past of what follows it, too.
+
+        Arguments
+        ---------
+        x : Tensor
+            `[B, in_channels, T, F]`; the kernel spans several frames.
+        past : Tensor, optional
+            The `memory` frames before, `[B, in_channels, memory, F]`; zeros without it.
+        """
+        x = self[0](x) if past is None else torch.cat([past, x], dim=2)
+        return self._convolve(x), x[:, :, -self.memory :]
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        layers = list(self)[1:] if self.memory else list(self)
         first, second = layers[:2]
         if first.groups == 2 and isinstance(second, nn.Conv2d):
             # Both are linear, and one dense kernel is faster than two groups are.
@@ -151,8 +166,10 @@ class GroupedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, T, in_features]` to `[B, T, out_features]`."""
-        x = x.unflatten(-1, (self.weight.shape[0], -1))
-        return torch.einsum("btgi,gih->btgh", x, self.weight).flatten(2)
+        groups, inputs, _ = self.weight.shape
+        parts = x.reshape(-1, groups, inputs).transpose(0, 1)
+        y = torch.bmm(parts, self.weight).transpose(0, 1)
+        return y.reshape(*x.shape[:2], -1)
 
 
 class SqueezedGRU(nn.Module):
@@ -200,6 +217,10 @@ class SqueezedGRU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, T, input_size]` to `[B, T, output_size or hidden_size]`."""
+        return self.step(x)[0]
+
+    def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map `x` and return the GRU's new state, too, as `GRU.step` does."""
         x = self.linear_in(x)
-        y = self.gru(x)
-        return self.linear_out(y + x if self.skip else y)
+        y, state = self.gru.step(x, state)
+        return self.linear_out(y + x if self.skip else y), state

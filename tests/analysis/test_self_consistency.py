@@ -99,5 +99,5 @@ def test_curves_and_spectrograms(noisy, tmp_path):
     for picture in ("passes.png", "spectrograms.png"):
         assert (out / picture).stat().st_size > 20_000
     lines = (out / "passes.csv").read_text().splitlines()
-    assert lines[0] == "system,pass,si_sdr,estoi"
+    assert lines[0] == "system,pass,clips,si_sdr,estoi"
     assert len(lines) == 1 + 2 * len(passes_to_keep(12))

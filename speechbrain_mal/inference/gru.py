@@ -1,0 +1,103 @@
+"""A GRU for inference on a CPU, its recurrence in NumPy.
+
+A GRU on one signal is a chain of products of a matrix with a vector and a few
+operations on some hundred numbers. There the overhead of each call counts, and NumPy's
+is a fraction of torch's.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechbrain_mal.models.gru import GRU
+
+
+class InferenceGRU(nn.Module):
+    """The results of a `GRU`, faster on a CPU and without gradients.
+
+    Everywhere else (on other devices, in other precisions, while it is exported) it is
+    `torch.nn.GRU`.
+
+    Arguments
+    ---------
+    gru : GRU
+        Its weights are shared, but for the recurrence's, of which a copy is made:
+        change them and make a new one.
+
+    Example
+    -------
+    >>> gru = GRU(8, 16, num_layers=2)
+    >>> x = torch.randn(4, 10, 8)
+    >>> with torch.inference_mode():
+    ...     torch.allclose(InferenceGRU(gru)(x), gru(x), atol=1e-6)
+    True
+    """
+
+    def __init__(self, gru: GRU):
+        super().__init__()
+        self.gru = gru
+        self._recurrences = [
+            _recurrence_of(w_hh, b_hh) for _, w_hh, _, b_hh in gru.all_weights
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, T, input_size]` to `[B, T, hidden_size]`, from a state of zeros."""
+        return self.step(x)[0]
+
+    def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Continue from a state, `[num_layers, B, hidden_size]`, as `GRU.step` does."""
+        if (
+            x.shape[1] == 1  # nothing to gain
+            or x.device.type != "cpu"
+            or x.dtype != torch.float32
+            or torch.is_grad_enabled()
+            or torch.is_autocast_enabled("cpu")
+            or torch.compiler.is_compiling()
+        ):
+            return self.gru.step(x, state)
+        if state is None:
+            state = x.new_zeros(self.gru.num_layers, x.shape[0], self.gru.hidden_size)
+        x, last = x.transpose(0, 1), []
+        for layer, recurrence in enumerate(self._recurrences):
+            w_ih, _, b_ih, _ = self.gru.all_weights[layer]
+            inputs = nn.functional.linear(x, w_ih, b_ih).numpy()
+            x = torch.from_numpy(_run(inputs, recurrence, state[layer].numpy()))
+            last.append(x[-1])
+        return x.transpose(0, 1), torch.stack(last)
+
+
+def _recurrence_of(weight: Tensor, bias: Tensor) -> np.ndarray:
+    """Return the recurrent weights for `_run`, `[hidden + 1, 3 * hidden]`.
+
+    The last row is the bias. All are halved, because the logistic function is taken as
+    `s(a) = (1 + tanh(a / 2)) / 2`, and the new gate's share is doubled by it.
+    """
+    joint = torch.cat([weight.detach().t(), bias.detach()[None]]).float() / 2
+    return joint.contiguous().cpu().numpy()
+
+
+def _run(inputs: np.ndarray, recurrence: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """Return states `[T, B, H]` for the inputs' share of the gates, `[T, B, 3 H]`."""
+    frames, batch, size = *inputs.shape[:2], inputs.shape[2] // 3
+    states = np.empty((frames, batch, size), np.float32)
+    joint = np.ones((batch, size + 1), np.float32)  # the state, and 1 for the bias
+    state_now = joint[:, :size]
+    state_now[:] = state
+    gates = np.empty((batch, 3 * size), np.float32)
+    both, reset = gates[:, : 2 * size], gates[:, :size]
+    update, new = gates[:, size : 2 * size], gates[:, 2 * size :]
+    half = inputs[..., : 2 * size] * np.float32(0.5)
+    for x_gates, x_new, out in zip(half, inputs[..., 2 * size :], states, strict=True):
+        np.dot(joint, recurrence, out=gates)
+        both += x_gates
+        np.tanh(both, out=both)
+        both += 1  # twice the logistic function
+        new *= reset
+        new += x_new
+        np.tanh(new, out=new)
+        update *= 0.5
+        np.subtract(state_now, new, out=out)
+        out *= update
+        out += new
+        state_now[:] = out
+    return states

@@ -1,0 +1,171 @@
+"""Files: the whole result in any format, aligned, and nothing half-written."""
+
+import resource
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechbrain_mal.inference import StreamingDeepFilterNet2, enhance_file, fold
+
+RATE = 16000
+
+
+@pytest.fixture
+def streaming(small_model):
+    return StreamingDeepFilterNet2(fold(small_model.eval().requires_grad_(False)))
+
+
+def noise(samples, channels=1, seed=0):
+    return 0.1 * np.random.default_rng(seed).standard_normal((samples, channels))
+
+
+def write(path, samples, rate=RATE, subtype="FLOAT"):
+    soundfile.write(path, samples, rate, subtype=subtype)
+    return path
+
+
+def test_file_is_enhanced_as_a_whole(small_model, streaming, tmp_path):
+    samples = noise(5 * RATE + 37).astype(np.float32)  # three blocks
+    source = write(tmp_path / "noisy.wav", samples)
+    enhance_file(streaming, source, tmp_path / "out.wav")
+    expected = small_model(torch.from_numpy(samples).T).numpy().T
+    actual, _ = soundfile.read(tmp_path / "out.wav", always_2d=True)
+    # Single precision in another order of summation, relative to the largest sample.
+    np.testing.assert_allclose(actual, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_stereo_is_two_monos(streaming, tmp_path):
+    samples = noise(9000, channels=2)
+    enhance_file(streaming, write(tmp_path / "a.wav", samples), tmp_path / "o.wav")
+    together, _ = soundfile.read(tmp_path / "o.wav")
+    for i in range(2):
+        source = write(tmp_path / "mono.wav", samples[:, i])
+        enhance_file(streaming, source, tmp_path / "m.wav")
+        alone, _ = soundfile.read(tmp_path / "m.wav")
+        np.testing.assert_allclose(together[:, i], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
+@pytest.mark.parametrize("samples", [1, 500, 50001])
+def test_any_rate_keeps_length_and_rate(streaming, tmp_path, rate, samples):
+    source = write(tmp_path / "a.wav", noise(samples), rate)
+    enhance_file(streaming, source, tmp_path / "o.wav")
+    info = soundfile.info(tmp_path / "o.wav")
+    assert (info.frames, info.samplerate) == (samples, rate)
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_resampling_in_and_back_is_aligned(streaming, tmp_path, rate, monkeypatch):
+    # A model that passes its input: what is left is the resampling, there and back.
+    class PassThrough:
+        sample_rate = RATE
+
+        def __init__(self, *_):
+            pass
+
+        def push(self, samples):
+            return samples
+
+        def flush(self):
+            return torch.zeros(1, 0)
+
+    monkeypatch.setattr("speechbrain_mal.inference.files.Stream", PassThrough)
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(3 * rate) / rate)
+    source = write(tmp_path / "a.wav", tone, rate)
+    enhance_file(streaming, source, tmp_path / "o.wav")
+    inner = slice(rate // 10, -rate // 10)  # a tone's ends are steps: not band-limited
+    actual, _ = soundfile.read(tmp_path / "o.wav")
+    # One sample of shift would make 0.06.
+    np.testing.assert_allclose(actual[inner], tone[inner], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [
+        ("a.wav", "PCM_U8"),
+        ("a.wav", "PCM_16"),
+        ("a.wav", "PCM_24"),
+        ("a.wav", "FLOAT"),
+        ("a.flac", "PCM_24"),
+        ("a.ogg", "VORBIS"),
+    ],
+)
+def test_subtype_and_length_stay(streaming, tmp_path, name, subtype):
+    source = write(tmp_path / name, noise(9001), subtype=subtype)
+    enhance_file(streaming, source, tmp_path / f"o{name}")
+    info = soundfile.info(tmp_path / f"o{name}")
+    assert (info.subtype, info.frames) == (subtype, 9001)
+
+
+def test_limit_of_zero_changes_nothing_at_another_rate(streaming, tmp_path):
+    samples = noise(100001)
+    source = write(tmp_path / "a.wav", samples, 44100)
+    enhance_file(streaming, source, tmp_path / "o.wav", atten_lim_db=0)
+    actual, _ = soundfile.read(tmp_path / "o.wav", always_2d=True)
+    np.testing.assert_allclose(actual, samples, atol=1e-6)
+
+
+# What is wrong with files
+
+
+def not_finite(path):
+    samples = noise(RATE)
+    samples[8000] = np.nan
+    return write(path, samples)
+
+
+def text(path):
+    path.write_text("no audio")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: write(path, noise(0)), r"bad\.wav: the file holds no samples"),
+        (text, r"bad\.wav: not a readable audio file"),
+        (not_finite, r"bad\.wav: NaN or infinite samples at 0\.500 s"),
+    ],
+)
+def test_bad_input_is_an_error_and_leaves_nothing(streaming, tmp_path, make, message):
+    source = make(tmp_path / "bad.wav")
+    with pytest.raises(ValueError, match=message):
+        enhance_file(streaming, source, tmp_path / "o.wav")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_missing_files_and_folders_are_named(streaming, tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.wav: there is no such file"):
+        enhance_file(streaming, tmp_path / "none.wav", tmp_path / "o.wav")
+    source = write(tmp_path / "a.wav", noise(100))
+    with pytest.raises(FileNotFoundError, match="o.wav: its folder does not exist"):
+        enhance_file(streaming, source, tmp_path / "none" / "o.wav")
+    with pytest.raises(ValueError, match="no audio format has the suffix '.xyz'"):
+        enhance_file(streaming, source, tmp_path / "o.xyz")
+
+
+def test_input_is_never_overwritten(streaming, tmp_path):
+    source = write(tmp_path / "a.wav", noise(100))
+    before = source.read_bytes()
+    (tmp_path / "link.wav").symlink_to(source)
+    for output in (source, tmp_path / "link.wav"):
+        with pytest.raises(ValueError, match="the output is the input"):
+            enhance_file(streaming, source, output)
+    assert source.read_bytes() == before
+
+
+def test_full_disk_is_an_error_and_leaves_the_old_output(streaming, tmp_path):
+    source = write(tmp_path / "a.wav", noise(RATE))
+    output = tmp_path / "o.wav"
+    output.write_text("of yesterday")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10000, hard))  # bytes a file may have
+    try:
+        with pytest.raises(OSError, match=r"o\.wav: can't be written"):
+            enhance_file(streaming, source, output)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert output.read_text() == "of yesterday"
+    assert len(list(tmp_path.iterdir())) == 2

@@ -1,0 +1,232 @@
+"""A stream gives the whole file's result, whatever the pieces."""
+
+import gc
+
+import pytest
+import torch
+
+from speechbrain_mal.inference import Stream, StreamingDeepFilterNet2, fold
+from speechbrain_mal.inference.stream import noise_gain
+from speechbrain_mal.models import DeepFilterNet2
+
+# Of the largest sample. Sums of another order make about 1e-6; a state that is lost or
+# shifted at one border makes more than 1e-2.
+EXACT = 1e-5
+
+SIZES = {"channels": 8, "embedding_size": 32, "df_hidden_size": 32}
+KINDS = {
+    "16 kHz": {"sample_rate": 16000},
+    "48 kHz": {"sample_rate": 48000, "channels": 12},
+    "overlap of 75 %": {
+        "sample_rate": 8000,
+        "n_fft": 256,
+        "hop_length": 64,
+        "erb_bands": 24,
+        "min_erb_bins": 1,
+        "df_bins": 48,
+        "df_order": 4,
+        "df_lookahead": 1,
+        "lookahead": 3,
+        "linear_groups": 4,
+    },
+    "no look-ahead": {"sample_rate": 16000, "lookahead": 0, "df_lookahead": 0},
+}
+
+
+def make_model(**changes):
+    torch.manual_seed(0)
+    model = DeepFilterNet2(**{**SIZES, **changes})
+    with torch.no_grad():  # statistics and filters unlike the initial ones
+        model.train()(0.1 * torch.randn(2, model.encoder.front_end.sample_rate // 2))
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter *= 2
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def any_model(request):
+    return make_model(**KINDS[request.param])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model(sample_rate=16000)
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def enhance(stream, noisy, piece):
+    pieces = [stream.push(part) for part in noisy.split(piece, dim=-1)]
+    return torch.cat([*pieces, stream.flush()], dim=-1)
+
+
+def assert_near(actual, expected):
+    limit = EXACT * expected.abs().max().item()
+    torch.testing.assert_close(actual, expected, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize("piece", [100, 480, 1000, 10**6])
+def test_pieces_of_any_size_give_the_whole_result(any_model, piece):
+    noisy = noise(9037)  # not a whole number of hops
+    stream = Stream(StreamingDeepFilterNet2(any_model))
+    assert_near(enhance(stream, noisy, piece), any_model(noisy[None])[0])
+
+
+def test_single_samples_give_the_whole_result(model):
+    noisy = noise(1700)
+    stream = Stream(StreamingDeepFilterNet2(model))
+    assert_near(enhance(stream, noisy, 1), model(noisy[None])[0])
+
+
+@pytest.mark.parametrize("samples", [1, 159, 160, 161, 320, 799, 800, 801])
+def test_signals_shorter_than_the_latency(any_model, samples):
+    noisy = noise(samples)
+    stream = Stream(StreamingDeepFilterNet2(any_model))
+    assert_near(enhance(stream, noisy, 50), any_model(noisy[None])[0])
+
+
+def test_long_pieces_are_cut_into_blocks(model):
+    noisy = noise(5 * 16000)  # 500 frames: three blocks
+    stream = Stream(StreamingDeepFilterNet2(model))
+    assert_near(enhance(stream, noisy, noisy.shape[0]), model(noisy[None])[0])
+
+
+def test_folded_model_gives_the_whole_result(any_model):
+    noisy = noise(9037)
+    expected = any_model(noisy[None])[0]
+    with torch.inference_mode():
+        folded = fold(any_model)
+        assert_near(folded(noisy[None])[0], expected)
+    stream = Stream(StreamingDeepFilterNet2(folded))
+    assert_near(enhance(stream, noisy, 1000), expected)
+
+
+def test_speech(small_model, speech):
+    small_model.eval().requires_grad_(False)
+    noisy = speech[0] + noise(speech.shape[1])
+    stream = Stream(StreamingDeepFilterNet2(fold(small_model)))
+    assert_near(enhance(stream, noisy, 512), small_model(noisy[None])[0])
+
+
+def test_streams_of_one_model_do_not_mix(model):
+    signals = [noise(4000, seed=i) for i in range(3)]
+    streams = [Stream(StreamingDeepFilterNet2(model)) for _ in signals]
+    outputs = [[] for _ in signals]
+    for start in range(0, 4000, 250):
+        for signal, stream, output in zip(signals, streams, outputs, strict=True):
+            output.append(stream.push(signal[start : start + 250]))
+    for signal, stream, output in zip(signals, streams, outputs, strict=True):
+        enhanced = torch.cat([*output, stream.flush()])
+        assert_near(enhanced, model(signal[None])[0])
+
+
+def test_channels_are_enhanced_each_on_its_own(model):
+    noisy = noise(2, 4037)
+    stream = Stream(StreamingDeepFilterNet2(model), channels=2)
+    together = enhance(stream, noisy, 333)
+    for row, channel in zip(together, noisy, strict=True):
+        alone = enhance(Stream(StreamingDeepFilterNet2(model)), channel, 333)
+        assert_near(row, alone)
+
+
+# Latency
+
+
+@pytest.mark.parametrize(
+    ("changes", "latency"), [({}, 60.0), ({"lookahead": 0, "df_lookahead": 0}, 20.0)]
+)
+def test_no_sample_waits_longer_than_the_latency(changes, latency):
+    stream = Stream(StreamingDeepFilterNet2(make_model(sample_rate=16000, **changes)))
+    assert stream.latency_ms == latency
+    heard, returned, longest = 0, 0, 0
+    for piece in noise(8000).split(10):
+        returned += len(stream.push(piece))
+        heard += 10
+        longest = max(longest, heard - returned)
+    # The latency, less the pieces' step: the wait ends as the last piece arrives.
+    assert longest == latency * 16 - 10
+
+
+def test_state_does_not_grow(model):
+    stream = Stream(StreamingDeepFilterNet2(model), atten_lim_db=12)
+
+    def numbers():
+        gc.collect()
+        live = [x for x in gc.get_objects() if isinstance(x, torch.Tensor)]
+        return sum(x.untyped_storage().nbytes() for x in live)
+
+    for piece in noise(16000).split(160):
+        stream.push(piece)
+    before = numbers()
+    for piece in noise(32000).split(160):
+        stream.push(piece)
+    del piece
+    assert numbers() <= before + 160 * 4
+
+
+# Attenuation limit
+
+
+def test_attenuation_limit_leaves_its_share_of_the_noisy_signal(model):
+    noisy = noise(4037)
+    stream = Stream(StreamingDeepFilterNet2(model), atten_lim_db=20)
+    expected = 0.1 * noisy + 0.9 * model(noisy[None])[0]
+    assert_near(enhance(stream, noisy, 333), expected)
+
+
+def test_limit_of_zero_changes_nothing(model):
+    noisy = noise(4037)
+    stream = Stream(StreamingDeepFilterNet2(model), atten_lim_db=0)
+    torch.testing.assert_close(enhance(stream, noisy, 333), noisy)
+
+
+@pytest.mark.parametrize("limit", [-1, float("nan")])
+def test_negative_limit_is_an_error(limit):
+    with pytest.raises(ValueError, match="0 dB or more"):
+        noise_gain(limit)
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (torch.zeros(2, 100), r"takes samples \[n\], not \[2, 100\]"),
+        (torch.zeros(100, dtype=torch.int16), r"floating point.*not torch\.int16"),
+        (torch.tensor([0.0, float("nan")]), "NaN or infinite"),
+        (torch.tensor([0.0, float("inf")]), "NaN or infinite"),
+    ],
+)
+def test_bad_samples_are_an_error_and_change_nothing(model, samples, message):
+    noisy = noise(2000)
+    stream = Stream(StreamingDeepFilterNet2(model))
+    first = stream.push(noisy[:999])
+    with pytest.raises(ValueError, match=message):
+        stream.push(samples)
+    rest = [stream.push(noisy[999:]), stream.flush()]
+    assert_near(torch.cat([first, *rest]), model(noisy[None])[0])
+
+
+def test_another_number_of_channels_is_an_error(model):
+    stream = Stream(StreamingDeepFilterNet2(model), channels=2)
+    with pytest.raises(ValueError, match=r"\[2, n\], not \[3, 10\]"):
+        stream.push(torch.zeros(3, 10))
+
+
+def test_flushed_stream_takes_nothing_more(model):
+    stream = Stream(StreamingDeepFilterNet2(model))
+    stream.flush()
+    for call in (stream.flush, lambda: stream.push(torch.zeros(10))):
+        with pytest.raises(RuntimeError, match="flushed; a new signal needs a new one"):
+            call()
+
+
+def test_digital_silence_stays_finite(model):
+    stream = Stream(StreamingDeepFilterNet2(model))
+    enhanced = enhance(stream, torch.zeros(16000), 4000)
+    assert enhanced.shape == (16000,)
+    assert enhanced.abs().max() == 0
