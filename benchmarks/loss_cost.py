@@ -37,7 +37,7 @@ def added_loss(name: str, model: DeepFilterNet2, sample_rate: int) -> nn.Module 
     encoder = model.encoder
     if name == PLAIN:
         return None
-    if name == "mal":
+    if name in ("mal", "mal, frozen encoder"):
         return ModelAsLoss(encoder)
     if name == "mal, every layer":
         return ModelAsLoss(encoder, layers=range(7), normalize=True)
@@ -58,6 +58,7 @@ def added_loss(name: str, model: DeepFilterNet2, sample_rate: int) -> nn.Module 
 LOSSES = [
     PLAIN,
     "mal",
+    "mal, frozen encoder",
     "mal, every layer",
     "filterbank",
     "CDPAM",
@@ -93,6 +94,7 @@ def work(connection: Connection, name: str, args: argparse.Namespace) -> None:
         added={} if added is None else {"added": added},
     )
     loss.start_phase_two()
+    model.encoder.requires_grad_(name != "mal, frozen encoder")
     weights = sum(p.numel() for p in loss.added.parameters())
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     clean = 0.1 * torch.randn(args.batch, round(args.seconds * args.sample_rate))

@@ -16,6 +16,15 @@ def test_first_snippet_runs():
     assert all(p.grad is None for p in scope["mal"].parameters())
 
 
+def test_live_snippet_runs():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    snippet = re.findall(r"```python\n(.*?)```", text, re.S)[1]
+    scope = {}
+    exec(snippet, scope)
+    assert scope["stream"].latency_ms == 60
+    assert 960 <= len(scope["rest"]) <= 960 + 160  # 60 ms, and a hop not yet full
+
+
 def test_page_on_your_own_model_runs():
     text = (ROOT / "docs" / "your_model.md").read_text(encoding="utf-8")
     snippet = re.search(r"```python\n(.*?)```", text, re.S).group(1)
