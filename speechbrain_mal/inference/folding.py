@@ -1,8 +1,7 @@
 """DeepFilterNet2 for inference: each convolution block one convolution, a faster GRU.
 
 In evaluation mode a block's grouped convolution, 1x1 convolution and normalisation are
-linear, so one dense kernel and a bias do the same in one pass over memory. On a CPU
-that is several times faster, above all for single frames.
+linear, so one dense kernel and a bias do the same in one pass over memory.
 """
 
 import copy

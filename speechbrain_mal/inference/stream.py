@@ -5,7 +5,7 @@ from torch import Tensor
 
 from speechbrain_mal.inference.streaming import StreamingDeepFilterNet2
 
-BLOCK_FRAMES = 200  # of a long piece at a time: memory stays small, speed is the same
+BLOCK_FRAMES = 200  # of a long piece at a time: memory stays small
 
 
 class Stream:
