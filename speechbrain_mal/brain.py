@@ -7,13 +7,19 @@ from typing import Any
 import speechbrain as sb
 import torch
 from speechbrain.nnet.schedulers import update_learning_rate
-from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
+from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.distributed import if_main_process, main_process_only
 from speechbrain.utils.logger import get_logger
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from speechbrain_mal.checkpoints import TrainingState, seed_epoch, selection
+from speechbrain_mal.checkpoints import (
+    TrainingState,
+    load_enhancer,
+    run_checkpoints,
+    seed_epoch,
+    selection,
+)
 from speechbrain_mal.metrics import Clip, evaluate
 from speechbrain_mal.metrics.registry import check_metrics, columns
 from speechbrain_mal.metrics.table import write_atomically
@@ -286,7 +292,12 @@ class MALBrain(sb.Brain):
     def _start_phase_two(self) -> None:
         """Load the baseline, forget the optimizer's past, copy the encoder."""
         folder = self._baseline_folder
-        checkpointer = self.checkpointer if folder is None else _checkpoints(folder)
+        checkpointer = self.checkpointer
+        if folder is not None:
+            try:
+                checkpointer = run_checkpoints(folder)
+            except ValueError as error:
+                raise ValueError(f"baseline_folder {error}") from None
         checkpoint = None
         if checkpointer is not None:
             which = getattr(self.hparams, "start_from", "best")
@@ -305,7 +316,7 @@ class MALBrain(sb.Brain):
                     f"{self.hparams.sample_rate}: the weights would fit, but not the "
                     "frequencies. Take a baseline of the same rate."
                 )
-            _load_enhancer(self.enhancer, checkpoint)
+            load_enhancer(self.enhancer, checkpoint)
             logger.info(f"Phase two starts from {checkpoint.path}")
         self.optimizer.state.clear()
         self.loss.start_phase_two()
@@ -390,27 +401,3 @@ class MALBrain(sb.Brain):
         self.checkpointer.recover_if_possible(
             **keys, ckpt_predicate=lambda c: c.meta.get("phase") == phase
         )
-
-
-def _checkpoints(folder: str) -> Checkpointer:
-    """Return the checkpoints of a finished run, from its output folder."""
-    for path in (Path(folder) / "save", Path(folder)):
-        if list(path.glob("CKPT*")):
-            return Checkpointer(path)
-    raise ValueError(
-        f"baseline_folder {folder} holds no checkpoint (CKPT+...), nor does its save "
-        "folder: give the output_folder of a trained baseline."
-    )
-
-
-def _load_enhancer(enhancer: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load a checkpoint's enhancer, strictly."""
-    path = checkpoint.paramfiles.get("enhancer", checkpoint.path / "enhancer.ckpt")
-    try:
-        enhancer.load_state_dict(torch.load(path, "cpu", weights_only=True))
-    except (OSError, RuntimeError) as error:
-        first = " ".join(str(error).split("\n\t")[:2])
-        raise ValueError(
-            f"{path} doesn't fit the model: {first} Start from a baseline that was "
-            "trained with the same model settings."
-        ) from error

@@ -98,6 +98,54 @@ def selection(
     return {"max_key" if ckpt_metric in scores else "min_key": ckpt_metric}
 
 
+def run_checkpoints(folder: str | os.PathLike) -> Checkpointer:
+    """Return the checkpoints of a finished run.
+
+    Arguments
+    ---------
+    folder : path
+        The run's output folder, or the folder of the checkpoints itself.
+
+    Raises
+    ------
+    ValueError
+        When there are none.
+    """
+    for path in (Path(folder) / "save", Path(folder)):
+        if list(path.glob(f"{CKPT_PREFIX}*")):
+            return Checkpointer(path)
+    raise ValueError(
+        f"{folder} holds no checkpoint (CKPT+...), nor does its save folder: give the "
+        "output_folder of a trained run."
+    )
+
+
+def load_enhancer(enhancer: torch.nn.Module, checkpoint: Checkpoint) -> None:
+    """Load a checkpoint's enhancer, strictly and without running code.
+
+    Arguments
+    ---------
+    enhancer : nn.Module
+        Where the weights go.
+    checkpoint : Checkpoint
+        What a `Checkpointer` finds.
+
+    Raises
+    ------
+    ValueError
+        When the weights are missing, or those of another model.
+    """
+    path = checkpoint.paramfiles.get("enhancer", checkpoint.path / "enhancer.ckpt")
+    try:
+        enhancer.load_state_dict(torch.load(path, "cpu", weights_only=True))
+    except (OSError, RuntimeError) as error:
+        first = " ".join(str(error).split("\n\t")[:2])
+        raise ValueError(
+            f"{path} doesn't fit the model: {first} It has to have been trained with "
+            "the same model settings."
+        ) from error
+
+
 @register_checkpoint_hooks
 class TrainingState:
     """Random state and running means of an epoch, saved with the checkpoint.

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 import yaml
 from hyperpyyaml import load_hyperpyyaml
-from speechbrain.utils.checkpoints import Checkpointer
 from torch import nn
 
-from speechbrain_mal.checkpoints import selection
+from speechbrain_mal.checkpoints import load_enhancer, run_checkpoints, selection
 
 
 def load_run(folder: str | os.PathLike) -> tuple[nn.Module, int]:
@@ -60,14 +59,13 @@ def load_run(folder: str | os.PathLike) -> tuple[nn.Module, int]:
         )
     )
     phase = 2 if phase_two_epochs else 1
-    checkpoint = Checkpointer(folder / "save").find_checkpoint(
+    checkpoint = run_checkpoints(folder).find_checkpoint(
         **selection(test_from, ckpt_metric, valid_metrics),
         ckpt_predicate=lambda c: c.meta.get("phase") == phase,
     )
     if checkpoint is None:
-        raise ValueError(f"{folder / 'save'} has no checkpoint of phase {phase}.")
-    path = checkpoint.paramfiles["enhancer"]
-    enhancer.load_state_dict(torch.load(path, "cpu", weights_only=True))
+        raise ValueError(f"{folder} has no checkpoint of phase {phase}.")
+    load_enhancer(enhancer, checkpoint)
     return enhancer.eval(), rate
 
 

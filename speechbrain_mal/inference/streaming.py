@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from speechbrain_mal.models.decoders import DFDecoderState
 from speechbrain_mal.models.deepfilternet2 import (
     DeepFilterNet2,
-    DFDecoderState,
     EncoderState,
 )
 

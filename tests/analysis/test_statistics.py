@@ -70,8 +70,8 @@ def test_anova_of_two_systems_is_the_t_test():
 
 
 def test_repeated_measures_by_hand():
-    # Three systems, four clips; sums of squares 6 between systems and 6 within clips,
-    # residual 12 - 6 - 6/3 worked out on paper below.
+    # Three systems, four clips. What neither systems nor clips explain of the sum of
+    # squares has 2 * 3 degrees of freedom.
     scores = np.array([[1.0, 2, 3, 4], [2, 3, 4, 5], [3, 4, 5, 9]])
     system = 4 * np.square(scores.mean(1) - scores.mean()).sum()
     clip = 3 * np.square(scores.mean(0) - scores.mean()).sum()

@@ -74,5 +74,5 @@ def test_other_folders_are_named(run, tmp_path):
         load_run(tmp_path)
     text = (run / "hyperparams.yaml").read_text()
     (tmp_path / "hyperparams.yaml").write_text(text)
-    with pytest.raises(ValueError, match="has no checkpoint of phase 1"):
+    with pytest.raises(ValueError, match="holds no checkpoint"):
         load_run(tmp_path)
