@@ -1,10 +1,14 @@
 """Fixtures that several test files share."""
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import soundfile
 import torch
+from hub_server import Hub
 
 from speechbrain_mal.models import DeepFilterNet2
 
@@ -31,3 +35,55 @@ def speech() -> torch.Tensor:
     files = sorted((SAMPLES / "clean_trainset_28spk_wav_16k").glob("*.flac"))[:4]
     clips = [soundfile.read(file, dtype="float32")[0][:24000] for file in files]
     return torch.stack([torch.from_numpy(clip) for clip in clips])
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch) -> Iterator[Hub]:
+    """Start a hub on loopback that huggingface_hub takes for huggingface.co.
+
+    The client is the real one, in this process: it only reads its settings when it is
+    imported, and by then no port is known, so its constants are set as the environment
+    variables would have set them. Processes that a test starts read the variables.
+    The user `alice` is logged in. Any address but loopback is refused.
+    """
+    hub, home = Hub(), tmp_path / "huggingface"
+    settings = {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_TOKEN": "hf_alice",
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    for name in ("HF_HUB_OFFLINE", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    constants = {
+        "ENDPOINT": hub.endpoint,
+        "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint
+        + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_STORED_TOKENS_PATH": str(home / "stored_tokens"),
+        "HF_HUB_DISABLE_TELEMETRY": True,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_OFFLINE": False,
+    }
+    for name, value in constants.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)
+    lookup = socket.getaddrinfo
+
+    def loopback_only(host, *args, **kwargs):
+        assert host == "127.0.0.1", f"the tests must not reach {host}"
+        return lookup(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", loopback_only)
+    huggingface_hub.close_session()  # the next one reads NO_PROXY
+    yield hub
+    hub.stop()
+    huggingface_hub.close_session()

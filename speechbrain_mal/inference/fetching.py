@@ -1,0 +1,122 @@
+"""The folder of an enhancer: a local one, or a snapshot of a repository on the hub."""
+
+import difflib
+import glob
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from speechbrain.utils.fetching import FetchConfig
+
+from speechbrain_mal.hub.inside import check_inside
+from speechbrain_mal.hub.repositories import hub_error, is_repo_id
+
+
+def fetch_folder(
+    source: str | os.PathLike,
+    files: Sequence[str],
+    savedir: str | os.PathLike | None = None,
+    fetch_config: FetchConfig = FetchConfig(),  # noqa: B008 (it is frozen)
+) -> Path:
+    """Return a folder that holds the named files, all of the same commit.
+
+    A local folder is used in place. Anything else is the id of a repository on the
+    Hugging Face hub. Whenever there is network the hub is asked whether the revision
+    has moved on; without, or when the hub does not let one in, the cache is used.
+
+    Arguments
+    ---------
+    source : str or path
+        A folder, or a hub id `user/name`.
+    files : sequence of str
+        The files, by their paths in the folder.
+    savedir : path, optional
+        Where copies of a repository's files are put; no effect on a local folder.
+    fetch_config : FetchConfig
+        SpeechBrain's. `token=False` sends none, `True` the stored one, a string itself.
+        `overwrite` and `allow_updates` have no effect: which of two commits a file is
+        of never depends on what was there before.
+
+    Returns
+    -------
+    Path
+        The folder, the snapshot in huggingface_hub's cache, or `savedir`.
+
+    Raises
+    ------
+    ValueError
+        When the source is neither a folder nor a repository's id, can't be reached, or
+        lacks one of the files, and for files that `check_inside` refuses.
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> _ = (folder / "hyperparams.yaml").write_text("sample_rate: 16000")
+    >>> fetch_folder(folder, ["hyperparams.yaml"]) == folder
+    True
+    """
+    source = os.fspath(source)
+    if source and Path(source).is_dir():
+        folder, savedir = Path(source), None
+    elif Path(source).is_file():
+        raise ValueError(f"'{source}' is a file; name the folder that holds it.")
+    elif is_repo_id(source):
+        folder = _snapshot(source, files, fetch_config)
+    else:
+        raise ValueError(
+            f"'{source}' is neither a folder nor a hub id; name a folder, or a hub id "
+            f"as user/name.{_did_you_mean(source)}"
+        )
+    found = [check_inside(folder, name) for name in files]
+    return folder if savedir is None else _copied(found, folder, Path(savedir))
+
+
+def _snapshot(repo_id: str, files: Sequence[str], fetch_config: FetchConfig) -> Path:
+    """Return the repository's snapshot in the cache, brought up to date."""
+    revision = fetch_config.revision
+    try:
+        folder = snapshot_download(
+            repo_id,
+            revision=revision,
+            allow_patterns=[glob.escape(name) for name in files],
+            token=fetch_config.token,
+            cache_dir=fetch_config.huggingface_cache_dir,
+            local_files_only=not fetch_config.allow_network,
+        )
+    except Exception as error:  # huggingface_hub's have no base in common
+        explained = hub_error(error, repo_id, revision)
+        raise ValueError(f"{explained}{_did_you_mean(repo_id)}") from error
+    missing = [name for name in files if not os.path.lexists(Path(folder, name))]
+    if missing:
+        raise ValueError(
+            f"{repo_id}: revision '{revision or 'main'}' has no file '{missing[0]}'; "
+            "name a repository that `speechbrain-mal publish` wrote."
+        )
+    return Path(folder)
+
+
+def _copied(found: Sequence[Path], folder: Path, savedir: Path) -> Path:
+    """Copy files from a folder into another, each there only when it is whole."""
+    for file in found:
+        target = savedir / file.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        try:
+            shutil.copyfile(file, partial)
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+    return savedir
+
+
+def _did_you_mean(source: str) -> str:
+    """Return a hint at a folder with nearly this name, if there is one."""
+    path = Path(source)
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f" Did you mean the folder '{path.parent / near[0]}'?" if near else ""
