@@ -4,11 +4,11 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import soundfile
 import torch
 from hub_server import Hub
+from huggingface_hub import close_session, constants
 
 from speechbrain_mal.models import DeepFilterNet2
 
@@ -55,14 +55,14 @@ def hub(tmp_path, monkeypatch) -> Iterator[Hub]:
         "HF_TOKEN_PATH": str(home / "token"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_XET": "1",
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     for name in ("HF_HUB_OFFLINE", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    constants = {
+    read_at_import = {
         "ENDPOINT": hub.endpoint,
         "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint
         + "/{repo_id}/resolve/{revision}/{filename}",
@@ -74,16 +74,16 @@ def hub(tmp_path, monkeypatch) -> Iterator[Hub]:
         "HF_HUB_DISABLE_XET": True,
         "HF_HUB_OFFLINE": False,
     }
-    for name, value in constants.items():
-        monkeypatch.setattr(huggingface_hub.constants, name, value)
+    for name, value in read_at_import.items():
+        monkeypatch.setattr(constants, name, value)
     lookup = socket.getaddrinfo
 
     def loopback_only(host, *args, **kwargs):
-        assert host == "127.0.0.1", f"the tests must not reach {host}"
+        assert host in ("127.0.0.1", "localhost"), f"tests must not reach {host}"
         return lookup(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", loopback_only)
-    huggingface_hub.close_session()  # the next one reads NO_PROXY
+    close_session()  # the next one reads NO_PROXY
     yield hub
     hub.stop()
-    huggingface_hub.close_session()
+    close_session()

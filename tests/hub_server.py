@@ -2,7 +2,7 @@
 
 It speaks what the client asks for when it creates a repository, commits to it and
 downloads from it: upload modes, large files by Git LFS, commits as NDJSON, branches,
-listings, and `resolve` with its redirect to a storage of another origin. Status codes
+listings, and `resolve` with its redirect to a storage on another host. Status codes
 and the headers that the client tells errors apart by are those of huggingface.co.
 
 As there, the storage takes signed addresses and refuses a request that carries a token.
@@ -101,9 +101,10 @@ class Hub:
         self.on_download: Callable[[str], None] | None = None
         self.requests: list[tuple[str, str, Message]] = []
         self._servers = [_serve(self, _Site), _serve(self, _Storage)]
-        self.endpoint, self.storage = (
-            f"http://127.0.0.1:{server.server_port}" for server in self._servers
-        )
+        site, storage = (server.server_port for server in self._servers)
+        # Two hosts by name: the client follows redirects to the hub's with its token.
+        self.endpoint = f"http://127.0.0.1:{site}"
+        self.storage = f"http://localhost:{storage}"
 
     def add(self, repo_id: str, files: dict[str, bytes], **settings: bool) -> str:
         """Commit files to a repository, made if there is none; return the hash."""

@@ -49,6 +49,8 @@ def fetch_folder(
     ValueError
         When the source is neither a folder nor a repository's id, can't be reached, or
         lacks one of the files, and for files that `check_inside` refuses.
+    OSError
+        When `savedir` can't be written.
 
     Example
     -------
