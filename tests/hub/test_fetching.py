@@ -9,7 +9,7 @@ import pytest
 from speechbrain.utils.fetching import FetchConfig
 
 from speechbrain_mal.hub.publish import REQUIRED, publish
-from speechbrain_mal.inference.fetching import fetch_folder
+from speechbrain_mal.hub.fetching import fetch_folder
 
 FILES = ["hyperparams.yaml", "enhancer.safetensors"]
 
