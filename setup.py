@@ -28,9 +28,11 @@ setup(
         # torchaudio fails. SpeechBrain itself does not bound them.
         "torch>=2.6,<2.12",
         "torchaudio>=2.6,<2.12",
+        "huggingface_hub>=1.30",  # says when a cached snapshot is not complete
         "hyperpyyaml",
         "pesq",
         "pystoi",
+        "safetensors",
         "sentencepiece",
         "soxr>=1.0",  # resamples files block by block
         # numpy, scipy, soundfile, joblib and tqdm come with speechbrain

@@ -1,5 +1,4 @@
-"""Enhancers on the Hugging Face hub.
+"""Enhancers as folders, and on the Hugging Face hub: safe to read, strict to load.
 
-Nothing is imported here: `inference` takes parts of this package, and others of its
-parts take `inference`.
+Nothing is imported here: publishing never waits for torch.
 """
