@@ -1,7 +1,7 @@
 """Training objectives for speech enhancement that use the model itself as the loss.
 
 A plugin for SpeechBrain: `ModelAsLoss` and the losses it is added to, `MALBrain`, which
-trains with them in two phases, and `DeepFilterNet2`.
+trains with them in two phases, `DeepFilterNet2`, and `MALEnhancement`, which enhances.
 """
 
 import importlib
@@ -15,6 +15,7 @@ _HOMES = {
     "DeepFilterNet2": "models",
     "DeepFilterNetLoss": "losses",
     "MALBrain": "brain",
+    "MALEnhancement": "inference",
     "ModelAsLoss": "losses",
     "WeightedLoss": "losses",
 }

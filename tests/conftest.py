@@ -1,10 +1,12 @@
 """Fixtures that several test files share."""
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import soundfile
 import torch
 from hub_server import Hub
@@ -87,3 +89,34 @@ def hub(tmp_path, monkeypatch) -> Iterator[Hub]:
     yield hub
     hub.stop()
     close_session()
+
+
+HYPERPARAMS = """\
+sample_rate: 16000
+enhancer: !new:speechbrain_mal.models.DeepFilterNet2
+    sample_rate: !ref <sample_rate>
+    channels: 8
+    embedding_size: 32
+    df_hidden_size: 32
+modules:
+    enhancer: !ref <enhancer>
+    enhance_model: !new:speechbrain_mal.hub.weights.EnhanceModel
+        enhancer: !ref <enhancer>
+pretrainer: !new:speechbrain_mal.hub.weights.SafetensorsPretrainer
+    loadables:
+        enhancer: !ref <enhancer>
+"""
+
+
+@pytest.fixture
+def exported(small_model: DeepFilterNet2, tmp_path: Path) -> Path:
+    """Return a folder as `speechbrain-mal export` writes it, of `small_model`."""
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    (folder / "hyperparams.yaml").write_text(HYPERPARAMS)
+    config = {"speechbrain_mal": {"format": 1, "version": "0.1.0"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    safetensors.torch.save_file(
+        small_model.state_dict(), folder / "enhancer.safetensors"
+    )
+    return folder

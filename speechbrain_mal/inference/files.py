@@ -10,16 +10,18 @@ import soxr
 import torch
 
 from speechbrain_mal.inference.stream import Stream, noise_gain
-from speechbrain_mal.inference.streaming import StreamingDeepFilterNet2
 
 BLOCK_SECONDS = 2.0
 
 
 def enhance_file(
-    streaming: StreamingDeepFilterNet2,
+    new_stream: Callable[[int], Stream],
     path: str | Path,
     output: str | Path,
     atten_lim_db: float | None = None,
+    sample_rate: int | None = None,
+    subtype: str | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> None:
     """Enhance an audio file of any length, rate and number of channels.
 
@@ -28,18 +30,26 @@ def enhance_file(
 
     Arguments
     ---------
-    streaming : StreamingDeepFilterNet2
-        The model.
+    new_stream : callable
+        From a number of channels to a new `Stream`, or what has its `sample_rate`,
+        `push` and `flush`.
     path, output : path
         Files; the output's suffix says its format.
     atten_lim_db : float, optional
-        As of `Stream`, here taken at the file's own rate.
+        As of `Stream`, here taken at the file's own rate. With another `sample_rate`
+        at that.
+    sample_rate : int, optional
+        Sampling rate of the output in Hz, instead of the input's.
+    subtype : str, optional
+        Subtype of the output, such as "PCM_16", instead of the input's.
+    progress : callable, optional
+        Called with the seconds of audio of each block when it is done.
 
     Raises
     ------
     ValueError
         When the input is not audio, empty, or holds NaN or infinite samples, when the
-        output is the input, or its format is unknown.
+        output is the input, or its format or subtype is unknown.
     OSError
         When a file is missing or can't be written.
     """
@@ -59,12 +69,18 @@ def enhance_file(
     with source:
         if source.frames == 0:
             raise ValueError(f"{path}: the file holds no samples.")
-        layout = _layout(source, output)
+        layout = _layout(source, output, sample_rate, subtype)
+        rate = layout["samplerate"]
+        samples = -(-source.frames * rate // source.samplerate)
         try:
             with soundfile.SoundFile(partial, "w", **layout) as target:
-                for block in _enhanced_blocks(streaming, source, path, gain):
+                for block in _enhanced_blocks(
+                    new_stream(source.channels), source, path, gain, rate, samples
+                ):
                     target.write(block)
-            if soundfile.info(partial).frames != source.frames:
+                    if progress:
+                        progress(len(block) / rate)
+            if soundfile.info(partial).frames != samples:
                 raise OSError("it is incomplete; is the disk full?")
             os.replace(partial, output)
         except (AssertionError, OSError, soundfile.LibsndfileError) as error:
@@ -74,7 +90,12 @@ def enhance_file(
             partial.unlink(missing_ok=True)
 
 
-def _layout(source: soundfile.SoundFile, output: Path) -> dict:
+def _layout(
+    source: soundfile.SoundFile,
+    output: Path,
+    sample_rate: int | None,
+    asked: str | None,
+) -> dict:
     """Return the arguments with which the output is opened."""
     suffix = output.suffix[1:].upper()
     same = suffix == Path(source.name).suffix[1:].upper()
@@ -87,37 +108,49 @@ def _layout(source: soundfile.SoundFile, output: Path) -> dict:
         and soundfile.check_format(kind, subtype)
     ):
         subtype = soundfile.default_subtype(kind)
+    if asked and not soundfile.check_format(kind, asked):
+        known = ", ".join(soundfile.available_subtypes(kind))
+        raise ValueError(f"{output}: {kind} has no subtype {asked!r}, but {known}.")
+    if sample_rate is not None and sample_rate < 1:
+        raise ValueError(f"sample_rate must be positive, not {sample_rate} Hz.")
     return {
-        "samplerate": source.samplerate,
+        "samplerate": sample_rate or source.samplerate,
         "channels": source.channels,
         "format": kind,
-        "subtype": subtype,
+        "subtype": asked or subtype,
     }
 
 
 def _enhanced_blocks(
-    streaming: StreamingDeepFilterNet2,
+    stream: Stream,
     source: soundfile.SoundFile,
     path: Path,
     gain: float,
+    rate: int,
+    left: int,
 ) -> Iterator[np.ndarray]:
-    """Yield enhanced blocks `[n, channels]`, as many samples as the file has."""
-    rate, channels, left = source.samplerate, source.channels, source.frames
-    stream = Stream(streaming, channels)
-    down = _resampler(rate, stream.sample_rate, channels)
+    """Yield enhanced blocks `[n, channels]` at `rate`, `left` samples in all."""
+    channels = source.channels
+    down = _resampler(source.samplerate, stream.sample_rate, channels)
     up = _resampler(stream.sample_rate, rate, channels)
+    to_output = _resampler(source.samplerate, rate, channels)
     noisy = np.zeros((0, channels), np.float32)  # whose enhanced ones are to come
     for block, last in _blocks(source, path):
-        enhanced = stream.push(torch.from_numpy(down(block, last).T.copy())).numpy()
+        enhanced = stream.push(torch.from_numpy(down(block, last).T.copy())).cpu()
         if last:
-            enhanced = np.concatenate([enhanced, stream.flush().numpy()], axis=1)
-        enhanced = up(np.ascontiguousarray(enhanced.T), last)
+            enhanced = torch.cat([enhanced, stream.flush().cpu()], dim=1)
+        enhanced = up(np.ascontiguousarray(enhanced.numpy().T), last)
         if last:  # the two ratios' rounding may miss or add a sample
             enhanced = np.pad(enhanced, ((0, max(left - len(enhanced), 0)), (0, 0)))
         enhanced = enhanced[:left]
         left -= len(enhanced)
         if gain:
-            noisy = np.concatenate([noisy, block])
+            # The enhanced signal has come through two resamplers and a model, so the
+            # noisy one is never behind it, but for what rounding takes from its end.
+            noisy = np.concatenate([noisy, to_output(block, last)])
+            if last:
+                missing = max(len(enhanced) - len(noisy), 0)
+                noisy = np.pad(noisy, ((0, missing), (0, 0)))
             enhanced = gain * noisy[: len(enhanced)] + (1 - gain) * enhanced
             noisy = noisy[len(enhanced) :]
         yield enhanced

@@ -2,34 +2,59 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
 from hyperpyyaml import load_hyperpyyaml
+from speechbrain.utils.checkpoints import Checkpoint
 from torch import nn
 
 from speechbrain_mal.checkpoints import load_enhancer, run_checkpoints, selection
 
+_TESTED = ("test_from", "ckpt_metric", "valid_metrics")  # which checkpoint was
+_PLAIN = ("system", "sample_rate", "data_folder", "phase_two_epochs", *_TESTED)
 
-def load_run(folder: str | os.PathLike) -> tuple[nn.Module, int]:
-    """Load the enhancer that a run's test used.
 
-    Of the run's YAML only what builds the enhancer is built: no loss, no data, nothing
-    that would have to be downloaded. It is code all the same: load runs of your own.
+@dataclass(frozen=True)
+class Run:
+    """A finished run: what its test used.
+
+    Attributes
+    ----------
+    folder : Path
+        The run's output folder.
+    enhancer_yaml : str
+        HyperPyYAML `enhancer: ...` that builds the model, and nothing else.
+    settings : dict
+        Plain values of the run's YAML: `system`, `sample_rate` in Hz, `data_folder`,
+        and those that say which checkpoint was tested.
+    checkpoint : Checkpoint
+        The one that was tested.
+    """
+
+    folder: Path
+    enhancer_yaml: str
+    settings: dict[str, Any]
+    checkpoint: Checkpoint
+
+    def load(self) -> nn.Module:
+        """Return the enhancer on the CPU, in evaluation mode, with its weights."""
+        enhancer = load_hyperpyyaml(self.enhancer_yaml)["enhancer"]
+        load_enhancer(enhancer, self.checkpoint)
+        return enhancer.eval()
+
+
+def read_run(folder: str | os.PathLike) -> Run:
+    """Read what a run was, without building anything.
 
     Arguments
     ---------
     folder : path
         The run's output folder, with `hyperparams.yaml` and `save`.
-
-    Returns
-    -------
-    nn.Module
-        The enhancer on the CPU, in evaluation mode, with its weights.
-    int
-        Its sampling rate in Hz.
 
     Raises
     ------
@@ -47,26 +72,39 @@ def load_run(folder: str | os.PathLike) -> tuple[nn.Module, int]:
     root = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
     modules = _child(root, "modules")
     modules.value = [pair for pair in modules.value if pair[0].value == "enhancer"]
-    enhancer = load_hyperpyyaml(yaml.serialize(modules))["enhancer"]
-    test_from, ckpt_metric, valid_metrics, phase_two_epochs, rate = (
-        yaml.safe_load(yaml.serialize(_child(root, name)))
-        for name in (
-            "test_from",
-            "ckpt_metric",
-            "valid_metrics",
-            "phase_two_epochs",
-            "sample_rate",
-        )
-    )
-    phase = 2 if phase_two_epochs else 1
+    settings = {
+        name: yaml.safe_load(yaml.serialize(_child(root, name))) for name in _PLAIN
+    }
+    phase = 2 if settings["phase_two_epochs"] else 1
     checkpoint = run_checkpoints(folder).find_checkpoint(
-        **selection(test_from, ckpt_metric, valid_metrics),
+        **selection(*(settings[name] for name in _TESTED)),
         ckpt_predicate=lambda c: c.meta.get("phase") == phase,
     )
     if checkpoint is None:
         raise ValueError(f"{folder} has no checkpoint of phase {phase}.")
-    load_enhancer(enhancer, checkpoint)
-    return enhancer.eval(), rate
+    return Run(folder, yaml.serialize(modules), settings, checkpoint)
+
+
+def load_run(folder: str | os.PathLike) -> tuple[nn.Module, int]:
+    """Load the enhancer that a run's test used.
+
+    Of the run's YAML only what builds the enhancer is built: no loss, no data, nothing
+    that would have to be downloaded. It is code all the same: load runs of your own.
+
+    Arguments
+    ---------
+    folder : path
+        As of `read_run`, also for its errors.
+
+    Returns
+    -------
+    nn.Module
+        The enhancer on the CPU, in evaluation mode, with its weights.
+    int
+        Its sampling rate in Hz.
+    """
+    run = read_run(folder)
+    return run.load(), run.settings["sample_rate"]
 
 
 def _child(node: yaml.Node, key: str) -> yaml.Node:

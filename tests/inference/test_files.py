@@ -1,5 +1,6 @@
 """Files: the whole result in any format, aligned, and nothing half-written."""
 
+import functools
 import resource
 
 import numpy as np
@@ -7,14 +8,20 @@ import pytest
 import soundfile
 import torch
 
-from speechbrain_mal.inference import StreamingDeepFilterNet2, enhance_file, fold
+from speechbrain_mal.inference import (
+    Stream,
+    StreamingDeepFilterNet2,
+    enhance_file,
+    fold,
+)
 
 RATE = 16000
 
 
 @pytest.fixture
-def streaming(small_model):
-    return StreamingDeepFilterNet2(fold(small_model.eval().requires_grad_(False)))
+def new_stream(small_model):
+    model = fold(small_model.eval().requires_grad_(False))
+    return functools.partial(Stream, StreamingDeepFilterNet2(model))
 
 
 def noise(samples, channels=1, seed=0):
@@ -26,38 +33,38 @@ def write(path, samples, rate=RATE, subtype="FLOAT"):
     return path
 
 
-def test_file_is_enhanced_as_a_whole(small_model, streaming, tmp_path):
+def test_file_is_enhanced_as_a_whole(small_model, new_stream, tmp_path):
     samples = noise(5 * RATE + 37).astype(np.float32)  # three blocks
     source = write(tmp_path / "noisy.wav", samples)
-    enhance_file(streaming, source, tmp_path / "out.wav")
+    enhance_file(new_stream, source, tmp_path / "out.wav")
     expected = small_model(torch.from_numpy(samples).T).numpy().T
     actual, _ = soundfile.read(tmp_path / "out.wav", always_2d=True)
     # Single precision in another order of summation, relative to the largest sample.
     np.testing.assert_allclose(actual, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_stereo_is_two_monos(streaming, tmp_path):
+def test_stereo_is_two_monos(new_stream, tmp_path):
     samples = noise(9000, channels=2)
-    enhance_file(streaming, write(tmp_path / "a.wav", samples), tmp_path / "o.wav")
+    enhance_file(new_stream, write(tmp_path / "a.wav", samples), tmp_path / "o.wav")
     together, _ = soundfile.read(tmp_path / "o.wav")
     for i in range(2):
         source = write(tmp_path / "mono.wav", samples[:, i])
-        enhance_file(streaming, source, tmp_path / "m.wav")
+        enhance_file(new_stream, source, tmp_path / "m.wav")
         alone, _ = soundfile.read(tmp_path / "m.wav")
         np.testing.assert_allclose(together[:, i], alone, atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
 @pytest.mark.parametrize("samples", [1, 500, 50001])
-def test_any_rate_keeps_length_and_rate(streaming, tmp_path, rate, samples):
+def test_any_rate_keeps_length_and_rate(new_stream, tmp_path, rate, samples):
     source = write(tmp_path / "a.wav", noise(samples), rate)
-    enhance_file(streaming, source, tmp_path / "o.wav")
+    enhance_file(new_stream, source, tmp_path / "o.wav")
     info = soundfile.info(tmp_path / "o.wav")
     assert (info.frames, info.samplerate) == (samples, rate)
 
 
 @pytest.mark.parametrize("rate", [44100, 48000])
-def test_resampling_in_and_back_is_aligned(streaming, tmp_path, rate, monkeypatch):
+def test_resampling_in_and_back_is_aligned(tmp_path, rate):
     # A model that passes its input: what is left is the resampling, there and back.
     class PassThrough:
         sample_rate = RATE
@@ -71,10 +78,9 @@ def test_resampling_in_and_back_is_aligned(streaming, tmp_path, rate, monkeypatc
         def flush(self):
             return torch.zeros(1, 0)
 
-    monkeypatch.setattr("speechbrain_mal.inference.files.Stream", PassThrough)
     tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(3 * rate) / rate)
     source = write(tmp_path / "a.wav", tone, rate)
-    enhance_file(streaming, source, tmp_path / "o.wav")
+    enhance_file(PassThrough, source, tmp_path / "o.wav")
     inner = slice(rate // 10, -rate // 10)  # a tone's ends are steps: not band-limited
     actual, _ = soundfile.read(tmp_path / "o.wav")
     # One sample of shift would make 0.06.
@@ -92,17 +98,55 @@ def test_resampling_in_and_back_is_aligned(streaming, tmp_path, rate, monkeypatc
         ("a.ogg", "VORBIS"),
     ],
 )
-def test_subtype_and_length_stay(streaming, tmp_path, name, subtype):
+def test_subtype_and_length_stay(new_stream, tmp_path, name, subtype):
     source = write(tmp_path / name, noise(9001), subtype=subtype)
-    enhance_file(streaming, source, tmp_path / f"o{name}")
+    enhance_file(new_stream, source, tmp_path / f"o{name}")
     info = soundfile.info(tmp_path / f"o{name}")
     assert (info.subtype, info.frames) == (subtype, 9001)
 
 
-def test_limit_of_zero_changes_nothing_at_another_rate(streaming, tmp_path):
+def test_rate_and_subtype_as_asked(new_stream, tmp_path):
+    source = write(tmp_path / "a.wav", noise(9001, 2), 44100)
+    asked = {"sample_rate": 22050, "subtype": "PCM_24", "atten_lim_db": 12}
+    enhance_file(new_stream, source, tmp_path / "o.flac", **asked)
+    info = soundfile.info(tmp_path / "o.flac")
+    assert (info.samplerate, info.frames, info.channels) == (22050, 4501, 2)
+    assert info.subtype == "PCM_24"
+    with pytest.raises(ValueError, match="FLAC has no subtype 'FLOAT', but PCM_S8"):
+        enhance_file(new_stream, source, tmp_path / "o.flac", subtype="FLOAT")
+    with pytest.raises(ValueError, match="sample_rate must be positive, not 0"):
+        enhance_file(new_stream, source, tmp_path / "o.flac", sample_rate=0)
+
+
+def test_limit_of_zero_at_another_output_rate_only_resamples(new_stream, tmp_path):
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(100001) / 44100)
+    source = write(tmp_path / "a.wav", tone, 44100)
+    enhance_file(
+        new_stream, source, tmp_path / "o.wav", atten_lim_db=0, sample_rate=48000
+    )
+    actual, rate = soundfile.read(tmp_path / "o.wav")
+    expected = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(len(actual)) / rate)
+    inner = slice(4800, -4800)  # the ends are steps: not band-limited
+    np.testing.assert_allclose(actual[inner], expected[inner], atol=1e-4)
+
+
+def test_progress_adds_up_to_the_file(new_stream, tmp_path):
+    source, seconds = write(tmp_path / "a.wav", noise(5 * RATE)), []
+    enhance_file(new_stream, source, tmp_path / "o.wav", progress=seconds.append)
+    assert len(seconds) == 3 and sum(seconds) == pytest.approx(5)
+
+
+def test_loud_input_is_clipped_only_where_it_is_written(new_stream, tmp_path):
+    loud = 3 * np.sign(noise(9001))  # beyond full scale, in a file of floats
+    source = write(tmp_path / "a.wav", loud)
+    enhance_file(new_stream, source, tmp_path / "o.wav")
+    assert np.isfinite(soundfile.read(tmp_path / "o.wav")[0]).all()
+
+
+def test_limit_of_zero_changes_nothing_at_another_rate(new_stream, tmp_path):
     samples = noise(100001)
     source = write(tmp_path / "a.wav", samples, 44100)
-    enhance_file(streaming, source, tmp_path / "o.wav", atten_lim_db=0)
+    enhance_file(new_stream, source, tmp_path / "o.wav", atten_lim_db=0)
     actual, _ = soundfile.read(tmp_path / "o.wav", always_2d=True)
     np.testing.assert_allclose(actual, samples, atol=1e-6)
 
@@ -129,34 +173,34 @@ def text(path):
         (not_finite, r"bad\.wav: NaN or infinite samples at 0\.500 s"),
     ],
 )
-def test_bad_input_is_an_error_and_leaves_nothing(streaming, tmp_path, make, message):
+def test_bad_input_is_an_error_and_leaves_nothing(new_stream, tmp_path, make, message):
     source = make(tmp_path / "bad.wav")
     with pytest.raises(ValueError, match=message):
-        enhance_file(streaming, source, tmp_path / "o.wav")
+        enhance_file(new_stream, source, tmp_path / "o.wav")
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_missing_files_and_folders_are_named(streaming, tmp_path):
+def test_missing_files_and_folders_are_named(new_stream, tmp_path):
     with pytest.raises(FileNotFoundError, match="none.wav: there is no such file"):
-        enhance_file(streaming, tmp_path / "none.wav", tmp_path / "o.wav")
+        enhance_file(new_stream, tmp_path / "none.wav", tmp_path / "o.wav")
     source = write(tmp_path / "a.wav", noise(100))
     with pytest.raises(FileNotFoundError, match="o.wav: its folder does not exist"):
-        enhance_file(streaming, source, tmp_path / "none" / "o.wav")
+        enhance_file(new_stream, source, tmp_path / "none" / "o.wav")
     with pytest.raises(ValueError, match="no audio format has the suffix '.xyz'"):
-        enhance_file(streaming, source, tmp_path / "o.xyz")
+        enhance_file(new_stream, source, tmp_path / "o.xyz")
 
 
-def test_input_is_never_overwritten(streaming, tmp_path):
+def test_input_is_never_overwritten(new_stream, tmp_path):
     source = write(tmp_path / "a.wav", noise(100))
     before = source.read_bytes()
     (tmp_path / "link.wav").symlink_to(source)
     for output in (source, tmp_path / "link.wav"):
         with pytest.raises(ValueError, match="the output is the input"):
-            enhance_file(streaming, source, output)
+            enhance_file(new_stream, source, output)
     assert source.read_bytes() == before
 
 
-def test_full_disk_is_an_error_and_leaves_the_old_output(streaming, tmp_path):
+def test_full_disk_is_an_error_and_leaves_the_old_output(new_stream, tmp_path):
     source = write(tmp_path / "a.wav", noise(RATE))
     output = tmp_path / "o.wav"
     output.write_text("of yesterday")
@@ -164,7 +208,7 @@ def test_full_disk_is_an_error_and_leaves_the_old_output(streaming, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (10000, hard))  # bytes a file may have
     try:
         with pytest.raises(OSError, match=r"o\.wav: can't be written"):
-            enhance_file(streaming, source, output)
+            enhance_file(new_stream, source, output)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert output.read_text() == "of yesterday"

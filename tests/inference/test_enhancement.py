@@ -1,0 +1,294 @@
+"""`MALEnhancement`: what it loads; no padding, file or rate changes a result."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import HYPERPARAMS
+from safetensors.torch import load_file, save_file
+from speechbrain.inference.enhancement import WaveformEnhancement
+from speechbrain.utils.fetching import FetchConfig
+from torch import nn
+
+from speechbrain_mal import MALEnhancement
+from speechbrain_mal.hub.publish import publish
+from speechbrain_mal.hub.safe_yaml import UnsafeYAMLError
+
+# Single precision in another order of summation, of signals of about 0.1.
+TOLERANCE = 1e-6
+
+
+@pytest.fixture
+def enhancer(exported):
+    return MALEnhancement.from_hparams(exported)
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# ------------------------------------------------------------------------- enhancing
+
+
+def test_it_does_what_the_model_does(enhancer, small_model):
+    noisy = noise(2, 9001)
+    with torch.no_grad():
+        expected = small_model.eval()(noisy)
+    torch.testing.assert_close(
+        enhancer.enhance_batch(noisy), expected, atol=TOLERANCE, rtol=0
+    )
+    torch.testing.assert_close(enhancer(noisy), expected, atol=TOLERANCE, rtol=0)
+
+
+def test_padding_never_changes_a_clip(enhancer):
+    noisy, ends = noise(3, 8000), [8000, 5000, 1234]
+    lengths = torch.tensor(ends) / 8000
+    batch = enhancer.enhance_batch(noisy, lengths)  # what pads them is noise
+    for clip, enhanced, end in zip(noisy, batch, ends, strict=True):
+        alone = enhancer.enhance_batch(clip[None, :end])[0]
+        torch.testing.assert_close(enhanced[:end], alone, atol=TOLERANCE, rtol=0)
+        assert not enhanced[end:].any()
+
+
+def test_padding_never_changes_a_clip_of_other_models():
+    # A model that normalises over time: what follows a clip would count.
+    class Normalising(nn.Module):
+        def forward(self, x):
+            return x / x.std(dim=1, keepdim=True)
+
+    enhancer = MALEnhancement({"enhancer": Normalising()}, {"sample_rate": 16000})
+    noisy = noise(2, 1000)
+    batch = enhancer.enhance_batch(noisy, torch.tensor([1.0, 0.5]))
+    alone = enhancer.enhance_batch(noisy[1:, :500])
+    assert torch.equal(batch[1, :500], alone[0]) and not batch[1, 500:].any()
+
+
+@pytest.mark.parametrize("limit", [0.0, 12.0, None])
+def test_attenuation_limit(enhancer, limit):
+    noisy = noise(1, 8000)
+    gain = 0.0 if limit is None else 10 ** (-limit / 20)
+    expected = gain * noisy + (1 - gain) * enhancer.enhance_batch(noisy)
+    actual = enhancer.enhance_batch(noisy, atten_lim_db=limit)
+    torch.testing.assert_close(actual, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_level_is_kept(enhancer):
+    # No peak normalisation: silence stays silence, and nothing is scaled up to 1.
+    assert not enhancer.enhance_batch(torch.zeros(1, 8000)).any()
+    assert enhancer.enhance_batch(1e-4 * noise(1, 8000)).abs().max() < 1e-3
+
+
+def test_streams_equal_offline_side_by_side(enhancer):
+    noisy = noise(2, 5000)
+    expected = enhancer.enhance_batch(noisy)
+    streams, outputs = [enhancer.stream(), enhancer.stream()], [[], []]
+    for start in range(0, 5000, 777):
+        for stream, output, clip in zip(streams, outputs, noisy, strict=True):
+            output.append(stream.push(clip[start : start + 777]))
+    for stream, output, clip in zip(streams, outputs, expected, strict=True):
+        actual = torch.cat([*output, stream.flush()])
+        torch.testing.assert_close(actual, clip, atol=TOLERANCE, rtol=0)
+
+
+def test_file_equals_batch(enhancer, tmp_path):
+    noisy = noise(1, 40001)
+    soundfile.write(tmp_path / "a.wav", noisy[0].numpy(), 16000, subtype="FLOAT")
+    enhancer.enhance_file(tmp_path / "a.wav", tmp_path / "b.wav")
+    actual, _ = soundfile.read(tmp_path / "b.wav", dtype="float32")
+    expected = enhancer.enhance_batch(noisy)[0].numpy()
+    np.testing.assert_allclose(actual, expected, atol=TOLERANCE)
+
+
+def test_models_that_cannot_stream_enhance_files_as_a_whole(tmp_path):
+    class Reversing(nn.Module):  # the first sample needs the last one
+        def forward(self, x):
+            return x.flip(1)
+
+    enhancer = MALEnhancement({"enhancer": Reversing()}, {"sample_rate": 16000})
+    noisy = noise(40001).numpy()
+    soundfile.write(tmp_path / "a.wav", noisy, 16000, subtype="FLOAT")
+    enhancer.enhance_file(tmp_path / "a.wav", tmp_path / "b.wav")
+    actual, _ = soundfile.read(tmp_path / "b.wav", dtype="float32")
+    np.testing.assert_array_equal(actual, noisy[::-1])
+    with pytest.raises(TypeError, match="Reversing can't stream"):
+        enhancer.stream()
+
+
+def test_weights_that_train_are_followed(small_model):
+    # `freeze_params=False`: nothing is folded, so later changes count.
+    enhancer = MALEnhancement(
+        {"enhancer": small_model}, {"sample_rate": 16000}, freeze_params=False
+    )
+    assert not enhancer.can_stream
+    before = enhancer.enhance_batch(noise(1, 4000))
+    with torch.no_grad():
+        small_model.erb_dec.conv0_out[1].bias += 1
+    assert not torch.equal(enhancer.enhance_batch(noise(1, 4000)), before)
+
+
+@pytest.mark.parametrize(
+    ("noisy", "lengths", "message"),
+    [
+        (noise(100), None, r"noisy is \[batch, samples\], not \[100\]"),
+        (noise(1, 0), None, r"not \[1, 0\]"),
+        (torch.ones(1, 9, dtype=torch.int16), None, "floating point"),
+        (torch.tensor([[0.0, torch.nan]]), None, "NaN or infinite"),
+        (torch.tensor([[0.0, torch.inf]]), None, "NaN or infinite"),
+        (noise(2, 9), torch.tensor([1.0]), r"each of the 2 clips"),
+        (noise(1, 9), torch.tensor([9.0]), r"in \(0, 1\]"),
+    ],
+)
+def test_bad_input_is_named(enhancer, noisy, lengths, message):
+    with pytest.raises(ValueError, match=message):
+        enhancer.enhance_batch(noisy, lengths)
+
+
+# --------------------------------------------------------------------------- loading
+
+
+def test_speechbrains_interface_loads_it(exported, enhancer):
+    stock = WaveformEnhancement.from_hparams(str(exported))
+    noisy = noise(1, 8000)
+    torch.testing.assert_close(
+        stock.enhance_batch(noisy),
+        enhancer.enhance_batch(noisy),
+        atol=TOLERANCE,
+        rtol=0,
+    )
+
+
+def test_overrides_reach_the_yaml(exported):
+    with pytest.raises(ValueError, match="another model's weights"):
+        MALEnhancement.from_hparams(exported, overrides={"enhancer": {"channels": 16}})
+
+
+def edit(exported, name, change):
+    path = exported / name
+    path.write_text(change(path.read_text()))
+
+
+def test_unsafe_yaml_is_refused_unless_trusted(exported, tmp_path):
+    marker = tmp_path / "ran"
+    edit(
+        exported,
+        "hyperparams.yaml",
+        lambda text: text + f"x: !apply:os.system [touch {marker}]\n",
+    )
+    with pytest.raises(UnsafeYAMLError, match=r"hyperparams\.yaml, line 14"):
+        MALEnhancement.from_hparams(exported)
+    assert not marker.exists()
+    MALEnhancement.from_hparams(exported, trust_remote_code=True)
+    assert marker.exists()
+
+
+def test_stock_pretrainer_is_refused(exported):
+    # It would unpickle what it finds.
+    edit(
+        exported,
+        "hyperparams.yaml",
+        lambda text: text.replace(
+            "speechbrain_mal.hub.weights.SafetensorsPretrainer",
+            "speechbrain.utils.parameter_transfer.Pretrainer",
+        ),
+    )
+    with pytest.raises(UnsafeYAMLError, match="Pretrainer' is not among"):
+        MALEnhancement.from_hparams(exported)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{}", "is not of a folder that `speechbrain-mal export` wrote"),
+        ("no JSON", "is not of a folder"),
+        (
+            json.dumps({"speechbrain_mal": {"format": 2, "version": "9.0"}}),
+            "written by speechbrain-mal 9.0, in format 2; .* Upgrade",
+        ),
+    ],
+)
+def test_versions_are_checked(exported, config, message):
+    (exported / "config.json").write_text(config)
+    with pytest.raises(ValueError, match=message):
+        MALEnhancement.from_hparams(exported)
+
+
+@pytest.mark.parametrize(
+    "name", ["hyperparams.yaml", "config.json", "enhancer.safetensors"]
+)
+def test_files_that_are_missing_or_lead_out_are_refused(exported, tmp_path, name):
+    outside = (exported / name).rename(tmp_path / "outside")
+    with pytest.raises(ValueError, match=name):
+        MALEnhancement.from_hparams(exported)
+    (exported / name).symlink_to(outside)
+    with pytest.raises(ValueError, match="leads out of the folder"):
+        MALEnhancement.from_hparams(exported)
+
+
+def test_names_that_lead_out_are_refused(exported, tmp_path):
+    (tmp_path / "evil.yaml").write_text(HYPERPARAMS)
+    for name in ("../evil.yaml", str(tmp_path / "evil.yaml")):
+        with pytest.raises(ValueError, match="is not the name of a file in this"):
+            MALEnhancement.from_hparams(exported, hparams_file=name)
+
+
+def test_a_yaml_without_what_is_needed_is_named(exported):
+    edit(exported, "hyperparams.yaml", lambda t: t.replace("sample_rate:", "rate:", 1))
+    edit(exported, "hyperparams.yaml", lambda t: t.replace("<sample_rate>", "<rate>"))
+    with pytest.raises(ValueError, match="has no 'sample_rate'"):
+        MALEnhancement.from_hparams(exported)
+
+
+# ------------------------------------------------------------------------ the real hub
+
+
+def test_by_id_by_revision_and_from_the_cache(hub, exported, enhancer, tmp_path):
+    (exported / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    first = publish(exported, "alice/mal").rpartition("/")[2]
+    noisy = noise(1, 8000)
+    expected = enhancer.enhance_batch(noisy)
+    weights = load_file(exported / "enhancer.safetensors")
+    weights["erb_dec.conv0_out.1.bias"] += 1
+    save_file(weights, exported / "enhancer.safetensors")
+    publish(exported, "alice/mal")
+    newest = MALEnhancement.from_hparams("alice/mal", savedir=tmp_path / "saved")
+    assert not torch.equal(newest.enhance_batch(noisy), expected)
+    pinned = FetchConfig(revision=first)
+    for _ in range(2):  # the second time from the cache
+        loaded = MALEnhancement.from_hparams("alice/mal", fetch_config=pinned)
+        assert torch.equal(loaded.enhance_batch(noisy), expected)
+        hub.stop()
+    assert MALEnhancement.from_hparams("alice/mal").fingerprint() == (
+        newest.fingerprint()
+    )
+    with pytest.raises(ValueError, match="alice/other: .* can't be reached"):
+        MALEnhancement.from_hparams("alice/other")
+
+
+def test_hub_errors_say_what_to_do(hub, exported, monkeypatch):
+    with pytest.raises(ValueError, match="alice/none: .* has no such repository"):
+        MALEnhancement.from_hparams("alice/none")
+    (exported / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    publish(exported, "alice/mal", private=True)
+    monkeypatch.setenv("HF_TOKEN", "hf_of_nobody")
+    with pytest.raises(ValueError, match="alice/mal: the hub refuses the token"):
+        MALEnhancement.from_hparams("alice/mal", fetch_config=FetchConfig(token=True))
+
+
+def test_unsafe_yaml_from_the_hub_is_refused(hub, exported):
+    files = {path.name: path.read_bytes() for path in exported.iterdir()}
+    files["hyperparams.yaml"] += b"x: !apply:os.getcwd\n"
+    hub.add("mallory/mal", files)
+    with pytest.raises(UnsafeYAMLError, match="'!apply:os.getcwd' is not allowed"):
+        MALEnhancement.from_hparams("mallory/mal")
+
+
+def test_speechbrains_interface_loads_it_by_id(hub, exported, enhancer, tmp_path):
+    hub.add("bob/mal", {path.name: path.read_bytes() for path in exported.iterdir()})
+    stock = WaveformEnhancement.from_hparams("bob/mal", savedir=tmp_path / "saved")
+    noisy = noise(1, 8000)
+    expected = enhancer.enhance_batch(noisy)
+    torch.testing.assert_close(
+        stock.enhance_batch(noisy), expected, atol=TOLERANCE, rtol=0
+    )

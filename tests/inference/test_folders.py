@@ -1,0 +1,189 @@
+"""Many files: nothing is done twice, lost, half-written or mixed up."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechbrain_mal import MALEnhancement, cli
+from speechbrain_mal.cli.scoring import INCOMPLETE
+from speechbrain_mal.inference import enhance_files, enhance_folder
+
+
+@pytest.fixture
+def enhancer(exported):
+    return MALEnhancement.from_hparams(exported)
+
+
+@pytest.fixture
+def noisy(tmp_path):
+    """Return a folder of clips in two formats, one of them deeper down."""
+    folder = tmp_path / "noisy"
+    (folder / "deep").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("a.wav", "b.flac", "deep/a.wav"):
+        samples = 0.1 * rng.standard_normal(8000 + len(name))
+        soundfile.write(folder / name, samples, 16000, subtype="PCM_16")
+    (folder / "notes.txt").write_text("no audio, and not said to be")
+    return folder
+
+
+def files_in(folder):
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def test_files_keep_names_places_and_formats(enhancer, noisy, tmp_path):
+    report = enhance_folder(enhancer, noisy, tmp_path / "out", progressbar=False)
+    assert files_in(tmp_path / "out") == [
+        "a.wav",
+        "b.flac",
+        "deep/a.wav",
+        "enhance.json",
+    ]
+    assert len(report.enhanced) == 3 and not report.failures and not report.skipped
+    assert report.audio_seconds == pytest.approx(1.5, abs=0.01)
+    samples, _ = soundfile.read(noisy / "b.flac", dtype="float32")
+    expected = enhancer.enhance_batch(torch.from_numpy(samples)[None])[0].numpy()
+    actual, _ = soundfile.read(tmp_path / "out" / "b.flac", dtype="float32")
+    np.testing.assert_allclose(actual, expected, atol=4e-5)  # 16 bits: steps of 3e-5
+
+
+def test_processes_write_the_same(enhancer, noisy, tmp_path):
+    enhance_folder(enhancer, noisy, tmp_path / "one", progressbar=False)
+    enhance_folder(enhancer, noisy, tmp_path / "two", jobs=2, progressbar=False)
+    for name in files_in(tmp_path / "one"):
+        one, two = ((tmp_path / n / name).read_bytes() for n in ("one", "two"))
+        assert one == two, name
+
+
+def test_a_second_call_does_what_is_new(enhancer, noisy, tmp_path):
+    out = tmp_path / "out"
+    enhance_folder(enhancer, noisy, out, progressbar=False)
+    before = (out / "a.wav").stat().st_mtime_ns
+    future = time.time() + 10
+    os.utime(noisy / "b.flac", (future, future))  # changed since
+    report = enhance_folder(enhancer, noisy, out, progressbar=False)
+    assert [path.name for path in report.enhanced] == ["b.flac"]
+    assert len(report.skipped) == 2 and (out / "a.wav").stat().st_mtime_ns == before
+
+
+def test_what_others_made_is_not_mixed_in(enhancer, noisy, tmp_path, small_model):
+    out = tmp_path / "out"
+    enhance_folder(enhancer, noisy, out, progressbar=False)
+    with pytest.raises(ValueError, match="another enhancer, or with other options"):
+        enhance_folder(enhancer, noisy, out, atten_lim_db=6.0, progressbar=False)
+    with torch.no_grad():
+        small_model.erb_dec.conv0_out[1].bias += 1
+    other = MALEnhancement({"enhancer": small_model}, {"sample_rate": 16000})
+    with pytest.raises(ValueError, match="another enhancer"):
+        enhance_folder(other, noisy, out, progressbar=False)
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_done(enhancer, noisy, tmp_path):
+    (noisy / "text.wav").write_text("no audio")
+    soundfile.write(noisy / "none.wav", np.zeros(0), 16000)
+    soundfile.write(noisy / "nan.wav", [0.0, np.nan], 16000, subtype="FLOAT")
+    for jobs in (1, 2):
+        out = tmp_path / f"out{jobs}"
+        report = enhance_folder(enhancer, noisy, out, jobs=jobs, progressbar=False)
+        assert len(report.enhanced) == 3
+        reasons = {path.name: why for path, why in report.failures.items()}
+        assert "not a readable audio file" in reasons["text.wav"]
+        assert "holds no samples" in reasons["none.wav"]
+        assert "NaN or infinite" in reasons["nan.wav"]
+        assert "3 failed" in str(report) and "text.wav" in str(report)
+        assert not (out / "text.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "message"),
+    [
+        (["noisy"], "noisy", "is the input, too"),
+        (["nowhere"], "out", "nowhere: there is no such file or folder"),
+        (["empty"], "out", "holds no audio file"),
+        (["noisy/a.wav", "noisy/deep/a.wav"], "out", "would both become"),
+    ],
+)
+def test_wrong_places_are_named(enhancer, noisy, tmp_path, inputs, output, message):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=message):
+        enhance_files(enhancer, [tmp_path / name for name in inputs], tmp_path / output)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_inside_the_input_is_no_input(enhancer, noisy):
+    for number in (3, 0):
+        report = enhance_folder(enhancer, noisy, noisy / "out", progressbar=False)
+        assert len(report.enhanced) == number
+
+
+def test_a_read_only_output_is_an_error(enhancer, noisy, tmp_path):
+    (tmp_path / "out").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="out"):
+        enhance_folder(enhancer, noisy, tmp_path / "out", progressbar=False)
+
+
+# -------------------------------------------------------------------- the command line
+
+
+def test_command(exported, noisy, tmp_path, capsys):
+    command = ["enhance", str(noisy), "-o", str(tmp_path / "out"), "--quiet"]
+    command += ["--model", str(exported)]
+    assert cli.main(command) == 0
+    assert "3 enhanced" in (printed := capsys.readouterr()).out and not printed.err
+    (noisy / "text.wav").write_text("no audio")
+    assert cli.main(command) == INCOMPLETE
+    assert "0 enhanced, 3 already there, 1 failed" in capsys.readouterr().out
+    one = ["enhance", str(noisy / "a.wav"), "-o", str(tmp_path / "one.flac")]
+    assert cli.main([*one, "--model", str(exported), "--quiet"]) == 0
+    samples = [
+        soundfile.read(path)[0]
+        for path in (tmp_path / "one.flac", tmp_path / "out" / "a.wav")
+    ]
+    # libsndfile rounds for FLAC and cuts for WAV: a step of 16 bits.
+    np.testing.assert_allclose(*samples, atol=3.1e-5)
+    over = ["enhance", str(noisy / "a.wav"), "-o", str(noisy / "a.wav")]
+    assert cli.main([*over, "--model", str(exported), "--quiet"]) == INCOMPLETE
+    assert "the output is the input" in capsys.readouterr().out
+    assert cli.main([*command[:-1], str(tmp_path / "nowhere")]) == 1
+    assert "neither a folder nor a hub id" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_killed_command_goes_on_where_it_was(exported, tmp_path, jobs):
+    folder, out = tmp_path / "many", tmp_path / "out"
+    folder.mkdir()
+    samples = 0.1 * np.random.default_rng(0).standard_normal(16000 * 10)
+    for i in range(30):
+        soundfile.write(folder / f"{i:02}.wav", samples, 16000, subtype="PCM_16")
+    command = [sys.executable, "-m", "speechbrain_mal.cli", "enhance", str(folder)]
+    command += ["-o", str(out), "--model", str(exported), "--jobs", jobs]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    for _ in range(6000):
+        time.sleep(0.01)
+        if len(list(out.glob("*.wav"))) > 3:
+            break
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    done = list(out.glob("*.wav"))
+    assert 3 < len(done) < 30
+    for path in done:  # whole, whenever the kill came
+        assert soundfile.info(path).frames == 160000
+    times = {path: path.stat().st_mtime_ns for path in done}
+    if jobs == "2":
+        time.sleep(2)  # workers of a killed parent finish their file, and end
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0 and "already there, 0 failed" in again.stdout
+    assert len(list(out.glob("*.wav"))) == 30
+    assert {path: path.stat().st_mtime_ns for path in done} == times
+    assert not list(out.glob(".*.partial"))
+    assert set(json.loads((out / "enhance.json").read_text())) == {"enhancer"}
