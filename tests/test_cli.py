@@ -14,6 +14,7 @@ import soundfile
 from conftest import SAMPLES
 
 from speechbrain_mal import cli
+from speechbrain_mal.cli.scoring import INCOMPLETE
 
 NOISY, CLEAN = (SAMPLES / f"{kind}_testset_wav_16k" for kind in ("noisy", "clean"))
 FAST = ["--metrics", "estoi", "si_sdr", "--jobs", "1"]
@@ -45,7 +46,7 @@ def test_evaluate(systems, tmp_path, capsys):
     assert record["versions"]["pystoi"]
     # A broken clip is named, and the exit status says so; its mean is that of the rest.
     (systems[0] / "broken.wav").write_bytes(b"no audio")
-    assert cli.main([*arguments, *FAST, "-o", str(out)]) == cli.INCOMPLETE
+    assert cli.main([*arguments, *FAST, "-o", str(out)]) == INCOMPLETE
     assert "broken.wav can't be read" in capsys.readouterr().out
     assert json.loads((out / "scores.json").read_text())["means"] == record["means"]
 

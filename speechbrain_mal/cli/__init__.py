@@ -1,0 +1,34 @@
+"""The command line, a command a file: it parses, calls, and prints.
+
+Exit status: 0 when all went well, 1 after an error, 2 for wrong arguments, 3 when the
+result is there but not every clip could be read or scored.
+"""
+
+import argparse
+import shlex
+import sys
+
+from speechbrain_mal.cli import compare, enhance, evaluate, export, iterate
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="speechbrain-mal",
+        description="Speech enhancement with the model itself as the loss.",
+        epilog=__doc__.split("\n\n")[1],
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command in (enhance, evaluate, compare, iterate, export):
+        command.add(commands)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(arguments)
+    options.line = shlex.join(["speechbrain-mal", *arguments])
+    try:
+        return options.run(options)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"speechbrain-mal {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped: the same command goes on where it was.", file=sys.stderr)
+        return 130

@@ -1,0 +1,65 @@
+"""`speechbrain-mal export` and `publish`: a trained enhancer for others to load."""
+
+import argparse
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add both commands and their options."""
+    parser = commands.add_parser("export", help="write a run's enhancer as a folder")
+    parser.set_defaults(run=_export)
+    parser.add_argument("run_folder", type=Path, help="output folder of a recipe's run")
+    parser.add_argument("output", type=Path, help="folder to write")
+    parser.add_argument("--name", help="of the model, or its hub id user/name")
+    parser.add_argument(
+        "--scores", type=Path, help="folder that `evaluate` wrote, for the card"
+    )
+    parser.add_argument(
+        "--test-set", default="the run's test set", help="what the scores are of"
+    )
+    parser.add_argument(
+        "--training-data", default="", help="what it was trained on, and the licences"
+    )
+    parser.add_argument(
+        "--licence", help="of the weights, as the hub names it: apache-2.0, say"
+    )
+    parser.add_argument("--example", type=Path, help="noisy clip to show")
+
+    parser = commands.add_parser("publish", help="upload a folder that `export` wrote")
+    parser.set_defaults(run=_publish)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("repository", help="on the Hugging Face hub: user/name")
+    parser.add_argument("--private", action="store_true", help="only you can read it")
+    parser.add_argument("--revision", help="branch (default: main)")
+
+
+def _export(options: argparse.Namespace) -> int:
+    from speechbrain_mal.export import export
+
+    folder = export(
+        options.run_folder,
+        options.output,
+        options.name,
+        options.scores,
+        options.test_set,
+        options.training_data,
+        options.licence,
+        options.example,
+    )
+    for path in sorted(folder.iterdir()):
+        print(f"{path}  {path.stat().st_size} bytes")
+    return 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from speechbrain_mal.hub.publish import publish
+
+    print(
+        publish(
+            options.folder,
+            options.repository,
+            private=options.private,
+            revision=options.revision,
+        )
+    )
+    return 0

@@ -1,0 +1,272 @@
+"""Write what a hub repository needs, out of the output folder of a finished run."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import yaml
+from torch import nn
+
+from speechbrain_mal import __version__
+from speechbrain_mal.export.model_card import Facts, model_card
+from speechbrain_mal.hub.safe_yaml import UnsafeYAMLError, load_safely
+from speechbrain_mal.hub.weights import save_weights
+from speechbrain_mal.inference.enhancement import (
+    CONFIG,
+    FORMAT,
+    WEIGHTS,
+    MALEnhancement,
+)
+from speechbrain_mal.inference.runs import Run, read_run
+from speechbrain_mal.metrics.table import read_scores
+
+EXAMPLE_SECONDS = 10.0
+# In another order of summation, relative to the largest sample; a wrong weight is
+# orders of magnitude above it.
+_TOLERANCE = 1e-4
+
+_HYPERPARAMS = """\
+# {name}: system {system} of speechbrain-mal {version}, exported {date}.
+# MALEnhancement.from_hparams and SpeechBrain's WaveformEnhancement load this folder.
+sample_rate: {rate}
+
+{enhancer}
+modules:
+    enhancer: !ref <enhancer>
+    enhance_model: !new:speechbrain_mal.hub.weights.EnhanceModel
+        enhancer: !ref <enhancer>
+
+audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
+    sample_rate: !ref <sample_rate>
+
+pretrainer: !new:speechbrain_mal.hub.weights.SafetensorsPretrainer
+    loadables:
+        enhancer: !ref <enhancer>
+"""
+
+
+def export(
+    run_folder: str | os.PathLike,
+    output: str | os.PathLike,
+    name: str | None = None,
+    scores: str | os.PathLike | None = None,
+    test_set: str = "the run's test set",
+    training_data: str = "",
+    licence: str | None = None,
+    example: str | os.PathLike | None = None,
+) -> Path:
+    """Write an enhancer as a folder that `MALEnhancement.from_hparams` loads.
+
+    It has `hyperparams.yaml`, `enhancer.safetensors`, `config.json` (versions), a model
+    card `README.md` and an example clip. The folder appears when it is whole, and after
+    it was loaded and found to do what the run's model does.
+
+    Arguments
+    ---------
+    run_folder : path
+        Output folder of a recipe's run.
+    output : path
+        Folder to write; it must not exist.
+    name : str, optional
+        Of the model, or its hub id `user/name`; the output's name without it.
+    scores : path, optional
+        Folder that `speechbrain-mal evaluate` wrote, with `scores.json`. Without it
+        the scores are those of the run's own test.
+    test_set : str
+        What these scores are of.
+    training_data : str
+        What the model was trained on, and the licences.
+    licence : str, optional
+        Of the weights, as the hub names it, such as "apache-2.0".
+    example : path, optional
+        A noisy clip, of which 10 s at most are put beside the card; without it the
+        first of the run's test.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    FileExistsError
+        When the output exists.
+    FileNotFoundError, ValueError
+        When the run's folder is none or has no checkpoint, when its YAML has absolute
+        paths in what builds the model, or a file is missing or unreadable.
+    """
+    output = Path(output)
+    if output.exists():
+        raise FileExistsError(f"{output} exists: remove it, or name another folder.")
+    run = read_run(run_folder)
+    source = name or output.name
+    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        hyperparams = _hyperparams(run, source)
+        enhancer, rate = run.load(), run.settings["sample_rate"]
+        (partial / "hyperparams.yaml").write_text(hyperparams, encoding="utf-8")
+        trusted = _needs_trust(hyperparams)
+        save_weights(enhancer, partial / WEIGHTS)
+        _write_json(partial / CONFIG, _config(run))
+        loaded = MALEnhancement.from_hparams(partial, trust_remote_code=trusted)
+        clip = _example(run, rate, example)
+        _check_same(loaded, enhancer, clip, rate)
+        if clip is not None:
+            enhanced = loaded.enhance_batch(clip[None])[0].cpu()
+            for kind, samples in (("noisy", clip), ("enhanced", enhanced)):
+                soundfile.write(partial / f"example_{kind}.flac", samples.numpy(), rate)
+        means, command = _means(run, scores)
+        facts = Facts(
+            name=source.rpartition("/")[2],
+            source=source,
+            system=run.settings["system"],
+            sample_rate=rate,
+            table=_table(loaded, enhancer),
+            means=means,
+            test_set=test_set,
+            command=command,
+            training_data=training_data,
+            licence=licence,
+            example=clip is not None,
+            trusted=trusted,
+        )
+        (partial / "README.md").write_text(model_card(facts), encoding="utf-8")
+        os.replace(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return output
+
+
+def _hyperparams(run: Run, name: str) -> str:
+    for token in yaml.scan(run.enhancer_yaml):
+        value = getattr(token, "value", None)
+        if isinstance(value, str) and os.path.isabs(value):
+            raise ValueError(
+                f"{run.folder / 'hyperparams.yaml'}: the enhancer takes the path "
+                f"{value}, which others don't have."
+            )
+    return _HYPERPARAMS.format(
+        name=name,
+        system=run.settings["system"],
+        version=__version__,
+        date=date.today().isoformat(),
+        rate=run.settings["sample_rate"],
+        enhancer=run.enhancer_yaml,
+    )
+
+
+def _needs_trust(hyperparams: str) -> bool:
+    """Return whether the model is built of more than what anybody may build."""
+    try:
+        load_safely(hyperparams)
+    except UnsafeYAMLError:
+        return True
+    return False
+
+
+def _config(run: Run) -> dict:
+    return {
+        "speechbrain_interface": "MALEnhancement",
+        "speechbrain_mal": {
+            "format": FORMAT,
+            "version": __version__,
+            "speechbrain": version("speechbrain"),
+            "torch": torch.__version__,
+            "system": run.settings["system"],
+            "sample_rate": run.settings["sample_rate"],
+            "epoch": run.checkpoint.meta.get("epoch"),
+        },
+    }
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _example(
+    run: Run, rate: int, example: str | os.PathLike | None
+) -> torch.Tensor | None:
+    """Return a noisy clip, `[samples]`, or None where the run's test is not there."""
+    if example is None:
+        example = _first_test_clip(run)
+        if example is None:
+            return None
+    try:
+        samples, clip_rate = soundfile.read(example, dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{example}: not a readable audio file ({error}).") from error
+    if clip_rate != rate or samples.ndim > 1:
+        raise ValueError(f"{example}: the example has to be mono at {rate} Hz.")
+    return torch.from_numpy(samples[: round(EXAMPLE_SECONDS * rate)])
+
+
+def _first_test_clip(run: Run) -> Path | None:
+    try:
+        clips = json.loads((run.folder / "test.json").read_text(encoding="utf-8"))
+        path = min(clip["noisy_wav"] for clip in clips.values())
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+    path = Path(path.replace("{data_root}", str(run.settings["data_folder"])))
+    return path if path.is_file() else None
+
+
+@torch.no_grad()
+def _check_same(
+    loaded: MALEnhancement, enhancer: nn.Module, clip: torch.Tensor | None, rate: int
+) -> None:
+    """Make sure that the folder does what the run does."""
+    if clip is None:
+        noise = np.random.default_rng(0).standard_normal(rate)
+        clip = torch.from_numpy(0.1 * noise).float()
+    expected = enhancer(clip[None])
+    error = (loaded.enhance_batch(clip[None]).cpu() - expected).abs().max()
+    if not error <= _TOLERANCE * max(float(expected.abs().max()), 1e-3):
+        raise ValueError(
+            f"The exported model differs from the run's by {error:.2g}: its YAML does "
+            "not build all of it."
+        )
+
+
+def _means(run: Run, scores: str | os.PathLike | None) -> tuple[dict[str, float], str]:
+    """Return mean scores by column, and the command that gave them."""
+    if scores is not None:
+        path = Path(scores) / "scores.json"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            return record["means"], record["command"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{path}: not of a folder that `speechbrain-mal evaluate` wrote."
+            ) from error
+    tables = sorted(run.folder.glob("scores_*.csv"))
+    if not tables:
+        return {}, ""
+    rows = list(read_scores(tables[0]).values())
+    means = {
+        column: float(np.nanmean([row[column] for row in rows]))
+        for column in (rows[0] if rows else ())
+    }
+    command = "python train.py hyperparams.yaml  # both as the run's folder has them"
+    return {k: m for k, m in means.items() if not math.isnan(m)}, command
+
+
+def _table(loaded: MALEnhancement, enhancer: nn.Module) -> dict[str, str]:
+    parameters = sum(weight.numel() for weight in enhancer.parameters())
+    table = {
+        "model": type(enhancer).__name__,
+        "parameters": f"{parameters:,}".replace(",", " "),
+        "sampling rate": f"{loaded.sample_rate} Hz",
+    }
+    if loaded.can_stream:
+        table["latency"] = f"{loaded.stream().latency_ms:g} ms"
+    return {**table, "exported with": f"speechbrain-mal {__version__}"}

@@ -1,0 +1,144 @@
+"""An exported folder does what the run did, wherever it is taken."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import speechbrain as sb
+import torch
+import yaml
+from conftest import SAMPLES
+from recipe_run import ROOT, TOY, fit, make_brain
+
+from speechbrain_mal import MALEnhancement, cli
+from speechbrain_mal.export import export
+from speechbrain_mal.inference import load_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Train and test a baseline at toy size, as the recipe does."""
+    folder = tmp_path_factory.mktemp("results") / "baseline" / "1234"
+    system = ROOT / "recipes" / "VoiceBank" / "hparams" / "baseline.yaml"
+    overrides = {**TOY, "output_folder": str(folder), "number_of_epochs": 1}
+    overrides |= {"test_metrics": ["estoi", "si_sdr"], "metric_options": {}}
+    sb.create_experiment_directory(str(folder), str(system), overrides)
+    (folder / "enhanced_testset").mkdir()
+    brain = fit(make_brain(folder, "baseline", **overrides))
+    brain.evaluate(brain.datasets["test"])
+    return folder
+
+
+@pytest.fixture
+def folder(run, tmp_path):
+    return export(run, tmp_path / "quiet", name="me/quiet", training_data="Ours, CC0.")
+
+
+def test_it_does_what_the_run_does_at_another_place(run, folder, tmp_path):
+    moved = shutil.move(folder, tmp_path / "elsewhere")
+    loaded = MALEnhancement.from_hparams(moved)
+    model, rate = load_run(run)
+    assert loaded.sample_rate == rate
+    noisy = 0.1 * torch.randn(1, 8000)
+    with torch.no_grad():
+        expected = model(noisy)
+    # Folded layers sum in another order.
+    torch.testing.assert_close(loaded.enhance_batch(noisy), expected, atol=1e-6, rtol=0)
+    assert loaded.fingerprint() == MALEnhancement.from_hparams(moved).fingerprint()
+
+
+def test_the_folder_is_whole_and_names_no_place_of_ours(run, folder):
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "README.md",
+        "config.json",
+        "enhancer.safetensors",
+        "example_enhanced.flac",
+        "example_noisy.flac",
+        "hyperparams.yaml",
+    }
+    for name in ("README.md", "config.json", "hyperparams.yaml"):
+        text = (folder / name).read_text()
+        assert str(run.parent.parent) not in text and str(SAMPLES) not in text
+    config = json.loads((folder / "config.json").read_text())
+    assert config["speechbrain_interface"] == "MALEnhancement"
+    assert config["speechbrain_mal"]["speechbrain"].startswith("1.1.")
+
+
+def test_the_card_states_what_was_measured(run, folder):
+    card = (folder / "README.md").read_text()
+    front = yaml.safe_load(card.split("---")[1])
+    (entry,) = front["model-index"]
+    values = {m["type"]: m["value"] for m in entry["results"][0]["metrics"]}
+    with open(run / "scores_testset.csv") as file:
+        scores = np.genfromtxt(file, delimiter=",", names=True)
+    assert values["si_sdr"] == pytest.approx(scores["si_sdr"].mean(), abs=5e-4)
+    assert f"| SI-SDR (dB) | {scores['si_sdr'].mean():.3f} |" in card
+    assert "Ours, CC0." in card and "10.21437/Interspeech.2025-855" in card
+    assert 'from_hparams("me/quiet")' in card
+
+
+def test_the_example_is_the_models(folder):
+    noisy, enhanced = (
+        soundfile.read(folder / f"example_{kind}.flac", dtype="float32")[0]
+        for kind in ("noisy", "enhanced")
+    )
+    expected = MALEnhancement.from_hparams(folder).enhance_batch(
+        torch.from_numpy(noisy)[None]
+    )
+    # 16 bits, a step of 3e-5
+    np.testing.assert_allclose(enhanced, expected[0].numpy(), atol=4e-5)
+
+
+def test_scores_of_an_evaluation_bring_their_command(run, tmp_path):
+    enhanced, clean = run / "enhanced_testset", SAMPLES / "clean_testset_wav_16k"
+    command = ["evaluate", "--enhanced", str(enhanced), "--clean", str(clean)]
+    command += ["--metrics", "si_sdr", "--jobs", "1", "-o", str(tmp_path / "scores")]
+    assert cli.main(command) == 0
+    export_command = ["export", str(run), str(tmp_path / "out")]
+    export_command += ["--scores", str(tmp_path / "scores"), "--test-set", "samples"]
+    assert cli.main(export_command) == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "speechbrain-mal evaluate --enhanced" in card
+    assert "Means over samples" in card and "Not stated" in card
+    with pytest.raises(ValueError, match="scores.json: not of a folder that"):
+        export(run, tmp_path / "other", scores=run)
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_it_cannot_export_is_named_and_leaves_nothing(run, tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(FileExistsError, match="there exists"):
+        export(run, tmp_path / "there")
+    with pytest.raises(FileNotFoundError, match="name the output folder"):
+        export(tmp_path, tmp_path / "out")
+    with pytest.raises(ValueError, match="not a readable audio file"):
+        export(run, tmp_path / "out", example=run / "hyperparams.yaml")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_absolute_paths_in_the_model_are_refused(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    text = (copy / "hyperparams.yaml").read_text()
+    (copy / "hyperparams.yaml").write_text(
+        text.replace("embedding_size: ", "table: /home/me/table\n    embedding_size: ")
+    )
+    with pytest.raises(ValueError, match="takes the path /home/me/table"):
+        export(copy, tmp_path / "out")
+
+
+def test_a_yaml_that_builds_less_than_the_run_is_found_out(run, tmp_path, monkeypatch):
+    def zeroed(module, path, strict):
+        for weight in module.parameters():
+            weight.data.zero_()
+
+    monkeypatch.setattr("speechbrain_mal.hub.weights.load_model", zeroed)
+    with pytest.raises(ValueError, match="differs from the run's"):
+        export(run, tmp_path / "out")
+
+
+def test_publish_needs_an_exported_folder(tmp_path, capsys):
+    assert cli.main(["publish", str(tmp_path), "me/quiet"]) == 1
+    assert "not an exported enhancer" in capsys.readouterr().err
