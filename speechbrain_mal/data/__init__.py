@@ -1,6 +1,20 @@
-"""Manifests and pipelines of paired noisy and clean speech."""
+"""Manifests and pipelines: pairs of noisy and clean speech, and mixtures made anew."""
 
+from speechbrain_mal.data.dns import prepare_dns
+from speechbrain_mal.data.mixing import Mixing
+from speechbrain_mal.data.mixtures import mixed_dataset
 from speechbrain_mal.data.pairs import RandomCrop, paired_dataset
+from speechbrain_mal.data.skipped import SkippedFiles
+from speechbrain_mal.data.sources import Sources
 from speechbrain_mal.data.voicebank import prepare_voicebank
 
-__all__ = ["RandomCrop", "paired_dataset", "prepare_voicebank"]
+__all__ = [
+    "Mixing",
+    "RandomCrop",
+    "SkippedFiles",
+    "Sources",
+    "mixed_dataset",
+    "paired_dataset",
+    "prepare_dns",
+    "prepare_voicebank",
+]

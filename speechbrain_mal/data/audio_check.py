@@ -17,7 +17,7 @@ import soundfile
 from tqdm import tqdm
 
 _BLOCK = 2**20  # frames decoded at a time: an hour-long file needs no more memory
-_FLAC_UNKNOWN_LENGTH = 2**63 - 1  # frames soundfile reports for a streamed FLAC
+FLAC_UNKNOWN_LENGTH = 2**63 - 1  # frames soundfile reports for a streamed FLAC
 # WAV data sizes from here on are placeholders of writers that could not seek back
 # (FFmpeg leaves 0xFFFFFFFF, SoX a value near 0x7FFFFFFF), not promises.
 _WAV_UNKNOWN_SIZE = 0x7FFFF000
@@ -142,21 +142,21 @@ def _check_header(audio: soundfile.SoundFile, path: Path, sample_rate: int) -> N
         raise ValueError(
             f"{path} has {audio.channels} channels: keep one of them (a mono file)"
         )
-    if missing := _missing_wav_bytes(path):
+    if missing := missing_wav_bytes(path):
         raise ValueError(
             f"{path} is truncated ({missing} bytes fewer than its header promises):"
             " download or copy it again"
         )
     if audio.frames == 0:
         raise ValueError(f"{path} is empty (0 samples): remove the pair")
-    if audio.frames == _FLAC_UNKNOWN_LENGTH:
+    if audio.frames == FLAC_UNKNOWN_LENGTH:
         raise ValueError(
             f"{path} does not state its length (a streamed FLAC), and cannot be read"
             " in part: write it again with a FLAC encoder that can seek"
         )
 
 
-def _missing_wav_bytes(path: Path) -> int:
+def missing_wav_bytes(path: Path) -> int:
     """Return how many bytes of its data chunk a RIFF file lacks (else 0)."""
     with open(path, "rb") as file:
         if file.read(4) != b"RIFF":

@@ -10,10 +10,12 @@ from speechbrain.dataio.dataio import load_data_json, read_audio
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 
+from speechbrain_mal.data.epoch import SharedEpoch
+
 _NEEDED_KEYS = ("noisy_wav", "clean_wav", "length", "samples")
 
 
-class RandomCrop:
+class RandomCrop(SharedEpoch):
     """Choose a random segment of a clip, anew in every epoch.
 
     The position depends on the seed, the epoch and the clip's id, and on nothing else:
@@ -48,6 +50,7 @@ class RandomCrop:
     """
 
     def __init__(self, seconds: float, sample_rate: int, seed: int = 0):
+        super().__init__()
         self.samples = round(seconds * sample_rate)
         if self.samples < 1:
             raise ValueError(
@@ -56,25 +59,6 @@ class RandomCrop:
             )
         self.sample_rate = sample_rate
         self.seed = seed
-        # Persistent workers are forked or spawned once: only memory that they share
-        # with the main process can tell them of later epochs.
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that the positions are for."""
-        return int(self._epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Move to the positions of another epoch, in all worker processes too.
-
-        Arguments
-        ---------
-        epoch : int
-            Number of the epoch. Set it before the loader's iterator is made: clips
-            that workers are already reading keep the position of the epoch before.
-        """
-        self._epoch.fill_(epoch)
 
     def __call__(self, clip_id: str, samples: int) -> tuple[int, int]:
         """Return the segment of one clip.
@@ -105,17 +89,6 @@ class RandomCrop:
         number = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
         start = number % (samples - self.samples + 1)
         return start, start + self.samples
-
-    def __deepcopy__(self, memo: dict) -> RandomCrop:
-        """Return the crop itself: a dataset's copy follows the same epoch."""
-        # DynamicItemDataset.filtered_sorted deep-copies its pipeline. A copied crop
-        # would stay in the first epoch for ever, as set_epoch reaches the original.
-        return self
-
-    def __setstate__(self, state: dict) -> None:
-        """Restore a pickled crop, at its epoch."""
-        self.__dict__.update(state)
-        self._epoch.share_memory_()  # lost in a file, kept on the way to a worker
 
 
 class _ReadPair:

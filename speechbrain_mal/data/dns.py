@@ -1,0 +1,301 @@
+"""Manifests of a DNS-Challenge corpus: clean speech, noise, room impulse responses."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechbrain.utils.logger import get_logger
+
+from speechbrain_mal.data.audio_scan import AudioFacts, scan_audio
+from speechbrain_mal.data.manifests import fingerprint, is_current, write_manifests
+
+logger = get_logger(__name__)
+
+_SUFFIXES = (".wav", ".flac")
+# How the files of the corpora in the challenge name who speaks: LibriVox's readers,
+# VCTK's and CREMA-D's speakers.
+_SPEAKER = re.compile(r"reader_(\d+)|^(p\d{3})_|^(\d{4})_[A-Z]{3}_[A-Z]{3}_")
+LEFT_OUT = "left_out.csv"
+
+
+def prepare_dns(
+    data_folder: str | os.PathLike,
+    save_folder: str | os.PathLike,
+    sample_rate: int,
+    clean_folder: str = "clean_fullband",
+    noise_folder: str = "noise_fullband",
+    rir_folder: str | None = "impulse_responses",
+    clean_subsets: Sequence[str] | None = None,
+    valid_share: float = 0.01,
+    valid_folders: dict[str, str] | None = None,
+    decode: bool = True,
+    max_bad_share: float = 0.1,
+    skip_prep: bool = False,
+) -> None:
+    """Look at every file once, and write a manifest of the usable ones of each kind.
+
+    `train_clean.json`, `train_noise.json`, `train_rir.json` and the same of `valid`
+    have each file's name relative to `data_folder`, its `samples` and `sample_rate`,
+    and its `speaker` where its name tells. Files that are damaged, silent, clipped (but
+    impulse responses may be at full scale), or of a lower rate than `sample_rate` are
+    left out, and named with the reason in `left_out.csv`. A scan that was stopped goes
+    on where it was; manifests are made again when files or settings change.
+
+    Arguments
+    ---------
+    data_folder : path
+        The corpus. DNS4 and DNS5 have `clean_fullband`, `noise_fullband` and
+        `impulse_responses`; DNS 2020 `clean` and `noise`, and no responses.
+    save_folder : path
+        Where the manifests go.
+    sample_rate : int
+        In Hz. Files of a higher rate are resampled when they are read.
+    clean_folder, noise_folder : str
+        Folders in `data_folder`, with any folders in them.
+    rir_folder : str, optional
+        The same; null where there are none.
+    clean_subsets : sequence of str, optional
+        Folders of `clean_folder` to take; all without it. The English of DNS4 are
+        `read_speech`, `vctk_wav48_silence_trimmed` and `emotional_speech`.
+    valid_share : float
+        Share of the speakers (of the files, where there is one speaker), noises and
+        responses that are held out for validation: chosen by a hash of their names, so
+        that more files don't change the others.
+    valid_folders : dict of str to str, optional
+        Instead of it, folders in `data_folder` for validation, by "clean", "noise" and,
+        if there is a `rir_folder`, "rir".
+    decode : bool
+        Decode every file. Otherwise headers are read, which is some hundred times
+        faster, and does not find damaged, silent and clipped files.
+    max_bad_share : float
+        If a larger share of a kind's files is unusable, it is an error.
+    skip_prep : bool
+        Take the manifests that are there.
+
+    Raises
+    ------
+    FileNotFoundError
+        When a folder is not there; it names what is.
+    ValueError
+        When nothing, or too little, is usable.
+
+    Example
+    -------
+    >>> import json, numpy, soundfile
+    >>> root = getfixture("tmp_path")
+    >>> rng = numpy.random.default_rng(0)
+    >>> for i in range(4):
+    ...     for name in (f"clean/reader_{i}_0.wav", f"noise/{i}.wav"):
+    ...         (root / name).parent.mkdir(exist_ok=True)
+    ...         soundfile.write(root / name, 0.1 * rng.standard_normal(800), 16000)
+    >>> prepare_dns(root, root / "out", 16000, "clean", "noise", None, valid_share=0.5)
+    >>> len(json.loads((root / "out" / "train_clean.json").read_text())) < 4
+    True
+    """
+    data_folder, save_folder = Path(data_folder), Path(save_folder)
+    folders = {"clean": clean_folder, "noise": noise_folder, "rir": rir_folder}
+    folders = {kind: folder for kind, folder in folders.items() if folder is not None}
+    manifests = [f"{s}_{kind}.json" for s in ("train", "valid") for kind in folders]
+    if skip_prep:
+        missing = [name for name in manifests if not (save_folder / name).is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"skip_prep is set, but {save_folder} has no {', '.join(missing)}: run"
+                " once without it"
+            )
+        return
+    if not 0 < valid_share < 1 and valid_folders is None:
+        raise ValueError(f"valid_share is {valid_share}: it has to be between 0 and 1")
+    names = _names(data_folder, folders, clean_subsets, valid_folders)
+    every = [name for files in names.values() for name in files]
+    stamp = {
+        "files": fingerprint(
+            data_folder / name for ns in names.values() for name in ns
+        ),
+        "folders": folders,
+        "valid_folders": valid_folders,
+        "clean_subsets": list(clean_subsets) if clean_subsets else None,
+        "valid_share": valid_share,
+        "sample_rate": sample_rate,
+        "decode": decode,
+    }
+    if is_current(save_folder, manifests, stamp):
+        logger.info(f"Manifests of {data_folder} are up to date in {save_folder}")
+        return
+    facts = scan_audio(data_folder, every, save_folder / "scan.jsonl", decode)
+    contents: dict[str, dict] = {}
+    left_out: list[tuple[str, str]] = []
+    for (split, kind), files in names.items():
+        problems = {name: _problem(facts[name], kind, sample_rate) for name in files}
+        bad = [(name, problem) for name, problem in problems.items() if problem]
+        _check_share(data_folder / folders[kind], bad, len(files), max_bad_share)
+        left_out += bad
+        contents[f"{split}_{kind}.json"] = {
+            name: _entry(name, facts[name], kind)
+            for name in files
+            if not problems[name]
+        }
+    if valid_folders is None:
+        contents = _hold_out(contents, valid_share)
+    _write_left_out(save_folder / LEFT_OUT, left_out)
+    write_manifests(save_folder, contents, stamp)
+    logger.info(_summary(contents, left_out, save_folder))
+
+
+def _names(
+    data_folder: Path,
+    folders: dict[str, str],
+    clean_subsets: Sequence[str] | None,
+    valid_folders: dict[str, str] | None,
+) -> dict[tuple[str, str], list[str]]:
+    """Return the files of each split and kind, relative to `data_folder`, sorted."""
+    if not data_folder.is_dir():
+        raise FileNotFoundError(f"data_folder {data_folder} is not a folder")
+    if valid_folders is not None and valid_folders.keys() != folders.keys():
+        raise ValueError(
+            f"valid_folders names {sorted(valid_folders)}, but the folders to train on"
+            f" are those of {sorted(folders)}: name the same kinds"
+        )
+    names = {}
+    for kind, folder in folders.items():
+        subsets = clean_subsets if kind == "clean" and clean_subsets else [""]
+        parts = [os.path.join(folder, subset) for subset in subsets]
+        names["train", kind] = _audio_files(data_folder, parts, kind)
+    for kind, folder in (valid_folders or {}).items():
+        names["valid", kind] = _audio_files(data_folder, [folder], kind)
+        both = set(names["valid", kind]) & set(names["train", kind])
+        if both:
+            raise ValueError(
+                f"{len(both)} file(s) are in both the training and the validation"
+                f" folder of {kind}, such as {min(both)}: name separate folders"
+            )
+    return names
+
+
+def _audio_files(data_folder: Path, parts: Sequence[str], kind: str) -> list[str]:
+    files = []
+    for part in parts:
+        folder = data_folder / part
+        if not folder.is_dir():
+            here = folder
+            while not here.is_dir():
+                here = here.parent
+            present = sorted(path.name for path in here.iterdir() if path.is_dir())
+            none = (
+                ", or set rir_folder to null if there are none" if kind == "rir" else ""
+            )
+            raise FileNotFoundError(
+                f"{folder} is not a folder: {here} holds {', '.join(present[:20])}."
+                f" Name the folder of the {kind} files{none}."
+            )
+        for path in folder.rglob("*"):
+            # Hidden files are what macOS leaves next to the real ones.
+            if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."):
+                files.append(path.relative_to(data_folder).as_posix())
+    if not files:
+        raise ValueError(
+            f"{', '.join(str(data_folder / part) for part in parts)} has no .wav or"
+            " .flac file: is it fully unpacked?"
+        )
+    return sorted(files)
+
+
+def _problem(facts: AudioFacts, kind: str, sample_rate: int) -> str:
+    if facts.problem == "clipped" and kind == "rir":
+        return ""
+    if not facts.problem and facts.sample_rate < sample_rate:
+        return f"{facts.sample_rate} Hz, less than {sample_rate} Hz"
+    return facts.problem
+
+
+def _check_share(
+    folder: Path, bad: list[tuple[str, str]], files: int, max_bad_share: float
+) -> None:
+    if len(bad) == files or len(bad) > max_bad_share * files:
+        examples = "\n  ".join(f"{name}: {problem}" for name, problem in bad[:10])
+        raise ValueError(
+            f"{len(bad)} of the {files} files of {folder} are unusable, more than"
+            f" max_bad_share ({max_bad_share}) allows:\n  {examples}"
+        )
+
+
+def _entry(name: str, facts: AudioFacts, kind: str) -> dict:
+    entry = {"samples": facts.samples, "sample_rate": facts.sample_rate}
+    if kind == "clean" and (speaker := speaker_of(name)):
+        entry["speaker"] = speaker
+    return entry
+
+
+def speaker_of(name: str) -> str | None:
+    """Return who speaks in a file, as far as its name tells.
+
+    Known are LibriVox's `reader_NNNNN`, VCTK's `pNNN_` and CREMA-D's `NNNN_XXX_XXX_`;
+    otherwise it is the folder of the file, if that lies at least two below the corpus'.
+
+    Example
+    -------
+    >>> speaker_of("clean_fullband/read_speech/book_1_chp_2_reader_06709_0.wav")
+    '06709'
+    >>> speaker_of("speech/train/ls26/26-495-0000.flac"), speaker_of("clean/a.wav")
+    ('ls26', None)
+    """
+    *folders, file = name.split("/")
+    if found := _SPEAKER.search(file):
+        return next(group for group in found.groups() if group)
+    return folders[-1] if len(folders) > 2 else None
+
+
+def _hold_out(contents: dict[str, dict], share: float) -> dict[str, dict]:
+    """Divide every kind's files between training and validation."""
+    divided = {}
+    for name, entries in contents.items():
+        kind = name.removeprefix("train_")
+        parts: dict[str, dict] = {"train": {}, "valid": {}}
+        groups = {file: entry.get("speaker", file) for file, entry in entries.items()}
+        if len(set(groups.values())) == 1:  # a single speaker: files, then
+            groups = {file: file for file in entries}
+        ranks = {file: _rank(group) for file, group in groups.items()}
+        lowest, highest = min(ranks.values()), max(ranks.values())
+        for file, entry in entries.items():
+            rank = ranks[file]
+            # One at least is held out, and one at least is left to train on.
+            held = rank == lowest or (rank < share and rank != highest)
+            parts["valid" if held else "train"][file] = entry
+        if not parts["train"]:
+            raise ValueError(
+                f"{name}: one file cannot be divided into training and validation:"
+                " add more, or name valid_folders"
+            )
+        divided |= {f"{split}_{kind}": part for split, part in parts.items()}
+    return divided
+
+
+def _rank(group: str) -> float:
+    """Return a number from 0 to 1 that depends on the name alone."""
+    digest = hashlib.blake2b(group.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _write_left_out(path: Path, left_out: list[tuple[str, str]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    lines = [f'"{name}","{problem}"\n' for name, problem in left_out]
+    partial.write_text("".join(["file,reason\n", *lines]), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _summary(
+    contents: dict[str, dict], left_out: list[tuple[str, str]], save_folder: Path
+) -> str:
+    parts = []
+    for name, entries in contents.items():
+        hours = sum(e["samples"] / e["sample_rate"] for e in entries.values()) / 3600
+        parts.append(f"{name.removesuffix('.json')} {len(entries)} ({hours:.2f} h)")
+    text = f"Manifests in {save_folder}: {', '.join(parts)}"
+    if left_out:
+        text += f"; {len(left_out)} files left out, see {save_folder / LEFT_OUT}"
+    return text

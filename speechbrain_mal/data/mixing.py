@@ -1,0 +1,206 @@
+"""What mixtures are made of: settings, those of DeepFilterNet2's public training.
+
+A value that is drawn anew for every mixture is given as a number (always this one), a
+list (any of them, equally often) or `{low: a, high: b}` (uniformly from a to b).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+
+from speechbrain_mal.data.epoch import SharedEpoch
+
+Choice = float | Sequence[float] | Mapping[str, float]
+
+
+@dataclass(kw_only=True, eq=False)
+class Mixing(SharedEpoch):
+    """Settings of mixtures that are made on the fly, and the epoch they are made for.
+
+    The defaults are those of DeepFilterNet2's public configuration and code [1], as far
+    as they exist there; where this differs is noted in `render`. Give it the epoch with
+    `set_epoch`; validation leaves it at 0 and has the same mixtures in every epoch.
+
+    [1] https://github.com/Rikorose/DeepFilterNet, libDF/src/dataset.rs
+
+    Arguments
+    ---------
+    seconds : float
+        Length of a mixture in seconds.
+    sample_rate : int
+        In Hz.
+    seed : int
+        Another seed gives other mixtures; not negative.
+    noises : Choice
+        How many noises are summed. A noise takes several files if they are short.
+    snr_db : Choice
+        Power of the clean speech on its active frames over that of the noise on the
+        whole segment, in dB.
+    gain_db : Choice, optional
+        Gain of the whole mixture relative to the level that the speech was recorded
+        with, in dB.
+    level_db : Choice, optional
+        RMS of the noisy mixture in dB relative to full scale, instead of `gain_db`
+        (which must be null then).
+    noise_gain_db : Choice
+        Level of each noise among the noises of a mixture, in dB.
+    p_filter : float
+        Probability with which the speech, and each noise, goes through a random
+        second-order filter (RNNoise's).
+    p_reverb : float
+        Probability with which the speech is convolved with a room impulse response.
+    target : str
+        The clean speech in reverberation: "early", the direct path and the reflections
+        up to `early_ms` after it, or "reverberant", the whole of it.
+    early_ms : float
+        In milliseconds.
+    p_clipping, clipping : float, Choice
+        Probability that the speech in the mixture is clipped (the target is not), and
+        at which share of its peak.
+    p_noise_clipping, noise_clipping : float, Choice
+        The same of each noise.
+    p_band_limit, cutoff_hz : float, Choice
+        Probability that the noisy mixture is low-passed (the target is not), and where,
+        in Hz. Listed frequencies that are not below half the sample rate are ignored.
+    p_attenuation, attenuation_db : float, Choice
+        Probability that the target keeps the noise, and how many dB below that of the
+        mixture.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range, naming it.
+
+    Example
+    -------
+    >>> mixing = Mixing(seconds=3, sample_rate=48000, snr_db={"low": -5, "high": 20})
+    >>> mixing.samples
+    144000
+    """
+
+    seconds: float
+    sample_rate: int
+    seed: int = 0
+    noises: Choice = (2, 3, 4, 5)
+    snr_db: Choice = (-5, 0, 5, 10, 20, 40)
+    gain_db: Choice | None = (-6, 0, 6)
+    level_db: Choice | None = None
+    noise_gain_db: Choice = (-6, 0, 6)
+    p_filter: float = 0.25
+    p_reverb: float = 0.1
+    target: str = "early"
+    early_ms: float = 20.0
+    p_clipping: float = 0.0
+    clipping: Choice = (0.05, 0.1, 0.25, 0.5, 0.9)
+    p_noise_clipping: float = 0.1
+    noise_clipping: Choice = (0.01, 0.05, 0.1, 0.25, 0.5)
+    p_band_limit: float = 0.0
+    cutoff_hz: Choice = (4000, 6000, 8000, 10000, 12000, 16000, 20000, 22050)
+    p_attenuation: float = 0.0
+    attenuation_db: Choice = (6, 10, 20, 40)
+
+    def __post_init__(self):
+        super().__init__()
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}: it must not be negative")
+        if self.samples < 1:
+            raise ValueError(
+                f"{self.seconds} s at {self.sample_rate} Hz are {self.samples} samples:"
+                " seconds and sample_rate must be positive"
+            )
+        for name, value in vars(self).items():
+            if name.startswith("p_") and not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}: a probability is from 0 to 1")
+        if self.target not in ("early", "reverberant"):
+            raise ValueError(f"target is early or reverberant, not {self.target!r}")
+        if self.early_ms < 0:
+            raise ValueError(f"early_ms is {self.early_ms}: it must not be negative")
+        if (self.gain_db is None) == (self.level_db is None):
+            raise ValueError(
+                f"gain_db is {self.gain_db} and level_db is {self.level_db}: give one,"
+                " and null for the other"
+            )
+        if isinstance(self.cutoff_hz, Sequence):
+            below = [f for f in self.cutoff_hz if f < self.sample_rate / 2]
+            self.cutoff_hz = below or self.cutoff_hz
+        self._check("noises", 1, float("inf"))
+        self._check("snr_db", *_ANY)
+        self._check("gain_db" if self.level_db is None else "level_db", *_ANY)
+        self._check("noise_gain_db", *_ANY)
+        self._check("clipping", 1e-3, 1)
+        self._check("noise_clipping", 1e-3, 1)
+        if self.p_band_limit:
+            self._check("cutoff_hz", 1, self.sample_rate / 2 - 1)
+        self._check("attenuation_db", 0, float("inf"))
+
+    @property
+    def samples(self) -> int:
+        """Length of a mixture in samples."""
+        return round(self.seconds * self.sample_rate)
+
+    def _check(self, name: str, lowest: float, highest: float) -> None:
+        values = limits(name, getattr(self, name))
+        if not lowest <= values[0] <= values[1] <= highest:
+            raise ValueError(
+                f"{name} is {getattr(self, name)}: it must be from {lowest:g} to"
+                f" {highest:g}"
+            )
+
+
+_ANY = (-200.0, 200.0)  # dB
+
+
+def limits(name: str, choice: Choice) -> tuple[float, float]:
+    """Return the lowest and the highest value of a choice.
+
+    Arguments
+    ---------
+    name : str
+        What the setting is called, for the error.
+    choice : Choice
+        A number, a list, or `{low: , high: }`.
+
+    Raises
+    ------
+    ValueError
+        If it is none of the three.
+
+    Example
+    -------
+    >>> limits("snr_db", [0, -5, 40])
+    (-5, 40)
+    """
+    if isinstance(choice, Mapping) and choice.keys() == {"low", "high"}:
+        values = [choice["low"], choice["high"]]
+    elif isinstance(choice, Sequence) and not isinstance(choice, str) and choice:
+        values = sorted(choice) if all(isinstance(v, Real) for v in choice) else [None]
+    else:
+        values = [choice]
+    if not all(isinstance(value, Real) for value in values):
+        raise ValueError(
+            f"{name} is {choice!r}: give a number, a list of numbers, or"
+            " {low: number, high: number}"
+        )
+    return values[0], values[-1]
+
+
+def draw(choice: Choice, rng: np.random.Generator) -> float:
+    """Draw one value of a choice; it takes one random number.
+
+    Example
+    -------
+    >>> draw({"low": 3, "high": 3}, np.random.default_rng(0))
+    3.0
+    """
+    # Of all that a Generator gives, `random` is the least likely to change between
+    # releases of NumPy; everything else is computed from it.
+    number = rng.random()
+    if isinstance(choice, Mapping):
+        return choice["low"] + number * (choice["high"] - choice["low"])
+    if isinstance(choice, Sequence):
+        return float(choice[int(number * len(choice))])
+    return float(choice)

@@ -1,0 +1,132 @@
+"""A SpeechBrain dataset of mixtures that are made as they are asked for."""
+
+from __future__ import annotations
+
+import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.data_pipeline import provides, takes
+
+from speechbrain_mal.data.mixing import Mixing
+from speechbrain_mal.data.plan import Planner
+from speechbrain_mal.data.render import SilentSegmentError, render
+from speechbrain_mal.data.skipped import SkippedFiles
+from speechbrain_mal.data.sources import Sources, UnreadableFileError
+
+_ATTEMPTS = 50  # of which all would have to draw silence, or bad files
+
+
+class MixtureMaker:
+    """From the index of an example to its noisy and clean waveform.
+
+    Where a drawn stretch is silent or its file can't be read, the example's next
+    attempt is made instead: a function of (seed, epoch, index, attempt), so that the
+    same examples come again as long as the same files are there.
+
+    Arguments
+    ---------
+    mixing : Mixing
+        The settings, and the epoch.
+    sources : Sources
+        The files.
+    skipped : SkippedFiles, optional
+        Where unreadable ones are counted; at its defaults without it.
+
+    Raises
+    ------
+    ValueError
+        As of `Planner`, and when the rates differ.
+    """
+
+    def __init__(
+        self, mixing: Mixing, sources: Sources, skipped: SkippedFiles | None = None
+    ):
+        if mixing.sample_rate != sources.sample_rate:
+            raise ValueError(
+                f"mixtures are of {mixing.sample_rate} Hz and the files are read at"
+                f" {sources.sample_rate} Hz: give both the same sample_rate"
+            )
+        self.mixing, self.sources = mixing, sources
+        self.skipped = skipped or SkippedFiles()
+        self.planner = Planner(
+            mixing,
+            sources.samples("clean"),
+            sources.samples("noise"),
+            len(sources.samples("rir")),
+        )
+
+    def __call__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `noisy` and `clean`, float32 `[samples]`, of this epoch's example.
+
+        Raises
+        ------
+        TooManySkippedError
+            When too many examples met unreadable files.
+        RuntimeError
+            When every attempt failed.
+        """
+        self.skipped.begin_example()
+        for attempt in range(_ATTEMPTS):
+            plan = self.planner(self.mixing.epoch, index, attempt)
+            try:
+                mixture = render(plan, self.mixing, self.sources.read)
+            except UnreadableFileError as error:
+                self.skipped.add(error.file, error.reason)
+            except SilentSegmentError:
+                continue
+            else:
+                return torch.from_numpy(mixture.noisy), torch.from_numpy(mixture.clean)
+        raise RuntimeError(
+            f"example {index} of epoch {self.mixing.epoch}: {_ATTEMPTS} draws met"
+            " nothing but silence or unreadable files; is the corpus mostly silent?"
+        )
+
+
+def mixed_dataset(
+    mixing: Mixing,
+    sources: Sources,
+    examples: int,
+    skipped: SkippedFiles | None = None,
+) -> DynamicItemDataset:
+    """Build a dataset of mixtures, made anew in every epoch that `mixing` is set to.
+
+    The items are `id` (str, the example's number) and `noisy` and `clean` (float32,
+    `[samples]` each). An example is a function of (seed, epoch, number) alone: the same
+    with any number of workers or processes, in any order, and after a resume. Without
+    `mixing.set_epoch` it is the same in every epoch, as validation wants it.
+
+    Arguments
+    ---------
+    mixing, sources, skipped
+        As of `MixtureMaker`.
+    examples : int
+        How many make an epoch.
+
+    Raises
+    ------
+    ValueError
+        As of `MixtureMaker`, and when there are no examples.
+
+    Example
+    -------
+    >>> import json, numpy, soundfile
+    >>> folder = getfixture("tmp_path")
+    >>> for kind in ("clean", "noise"):
+    ...     samples = 0.1 * numpy.random.default_rng(0).standard_normal(32000)
+    ...     soundfile.write(folder / f"{kind}.wav", samples, 16000)
+    ...     entry = {f"{kind}.wav": {"samples": 32000, "sample_rate": 16000}}
+    ...     _ = (folder / f"{kind}.json").write_text(json.dumps(entry))
+    >>> manifests = {kind: folder / f"{kind}.json" for kind in ("clean", "noise")}
+    >>> mixing = Mixing(seconds=1, sample_rate=16000, p_reverb=0)
+    >>> dataset = mixed_dataset(mixing, Sources(manifests, folder, 16000), examples=4)
+    >>> dataset[3]["id"], dataset[3]["noisy"].shape
+    ('mix0000003', torch.Size([16000]))
+    """
+    if examples < 1:
+        raise ValueError(f"examples is {examples}: an epoch has one at least")
+    maker = MixtureMaker(mixing, sources, skipped)
+    dataset = DynamicItemDataset(
+        {f"mix{index:07d}": {"index": index} for index in range(examples)}
+    )
+    dataset.add_dynamic_item(takes("index")(provides("noisy", "clean")(maker)))
+    dataset.set_output_keys(["id", "noisy", "clean"])
+    return dataset

@@ -1,0 +1,174 @@
+"""All that is random about a mixture, drawn from lengths alone before audio is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speechbrain_mal.data.mixing import Choice, Mixing, draw
+from speechbrain_mal.data.segments import Piece, SegmentPool
+
+# Crossfades where two files join. Noises change slowly into one another; speech files
+# are cut at a pause as a rule, where it only takes to avoid a click.
+_SPEECH_FADE_SECONDS = 0.01
+_NOISE_FADE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Track:
+    """Pieces that are joined, and what is done to them."""
+
+    pieces: tuple[Piece, ...]
+    fade: int  # samples that two pieces overlap
+    gain_db: float = 0.0
+    filter: tuple[float, float, float, float] | None = None  # b1, b2, a1, a2
+    clipping: float | None = None  # share of the peak
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One mixture: files, positions and values. None means that it is not done."""
+
+    epoch: int
+    index: int
+    attempt: int
+    speech: Track
+    noises: tuple[Track, ...]
+    snr_db: float
+    gain_db: float | None
+    level_db: float | None
+    rir: int | None
+    cutoff_hz: float | None
+    attenuation_db: float | None
+
+
+class Planner:
+    """Draw mixtures; each is a function of (seed, epoch, index, attempt) alone.
+
+    A file is drawn with a probability proportional to its length, so that every second
+    of a corpus is heard as often as any other. No file is in a mixture twice: a noise
+    that is shorter than the mixture is continued by another file, and where noise files
+    run out there are fewer noises (speech files are then used again).
+
+    What one setting draws does not depend on another: two runs that differ in
+    `p_reverb` have the same speech, noises and SNRs.
+
+    Arguments
+    ---------
+    mixing : Mixing
+        What to draw.
+    clean_samples, noise_samples : array of int, `[files]`
+        Lengths of the files in samples, at the mixture's rate.
+    rirs : int
+        How many room impulse responses there are.
+
+    Raises
+    ------
+    ValueError
+        If there is no speech, not enough noise for one mixture, or no impulse response
+        where `p_reverb` wants them.
+
+    Example
+    -------
+    >>> mixing = Mixing(seconds=2, sample_rate=16000, p_reverb=0)
+    >>> planner = Planner(mixing, [48000, 16000], [48000] * 5)
+    >>> plan = planner(epoch=1, index=7)
+    >>> sum(piece.samples for piece in plan.noises[0].pieces)
+    32000
+    >>> plan == planner(epoch=1, index=7)
+    True
+    """
+
+    def __init__(
+        self,
+        mixing: Mixing,
+        clean_samples: Sequence[int] | np.ndarray,
+        noise_samples: Sequence[int] | np.ndarray,
+        rirs: int = 0,
+    ):
+        self.mixing = mixing
+        self.rirs = rirs
+        rate = mixing.sample_rate
+        self._speech = SegmentPool(clean_samples, round(_SPEECH_FADE_SECONDS * rate))
+        self._noise = SegmentPool(noise_samples, round(_NOISE_FADE_SECONDS * rate))
+        if not self._speech.files:
+            raise ValueError(
+                f"no clean file is longer than {2 * _SPEECH_FADE_SECONDS} s: add speech"
+            )
+        if self._noise.longest < mixing.samples:
+            raise ValueError(
+                f"all noise files together are shorter than one mixture of"
+                f" {mixing.seconds} s, so noise would repeat: add noise files"
+            )
+        if mixing.p_reverb and not rirs:
+            raise ValueError(
+                f"p_reverb is {mixing.p_reverb}, but there are no room impulse"
+                " responses: prepare some, or set p_reverb to 0"
+            )
+
+    def __call__(self, epoch: int, index: int, attempt: int = 0) -> Plan:
+        """Return the plan of a mixture.
+
+        Arguments
+        ---------
+        epoch, index : int
+            Which mixture; not negative.
+        attempt : int
+            0, or higher where the plan before it could not be carried out.
+        """
+        m = self.mixing
+        # Always four words: SeedSequence does not tell (1, 2) from (1, 2, 0).
+        root = np.random.SeedSequence((m.seed, epoch, index, attempt))
+        streams = map(np.random.default_rng, root.spawn(5))
+        speech, noise, levels, distortions, chances = streams
+        plan = {
+            "snr_db": draw(m.snr_db, levels),
+            "gain_db": None if m.gain_db is None else draw(m.gain_db, levels),
+            "level_db": None if m.level_db is None else draw(m.level_db, levels),
+            "rir": _maybe(
+                m.p_reverb, chances, lambda rng: int(rng.random() * self.rirs)
+            ),
+            "cutoff_hz": _maybe(m.p_band_limit, chances, m.cutoff_hz),
+            "attenuation_db": _maybe(m.p_attenuation, chances, m.attenuation_db),
+            "speech": Track(
+                self._speech.draw(m.samples, speech, set(), again=True),
+                self._speech.fade,
+                filter=_maybe(m.p_filter, distortions, _random_filter),
+                clipping=_maybe(m.p_clipping, distortions, m.clipping),
+            ),
+        }
+        used: set[int] = set()
+        noises = []
+        for _ in range(round(draw(m.noises, noise))):
+            if not (pieces := self._noise.draw(m.samples, noise, used)):
+                break
+            noises.append(
+                Track(
+                    pieces,
+                    self._noise.fade,
+                    gain_db=draw(m.noise_gain_db, levels),
+                    filter=_maybe(m.p_filter, distortions, _random_filter),
+                    clipping=_maybe(m.p_noise_clipping, distortions, m.noise_clipping),
+                )
+            )
+        return Plan(epoch, index, attempt, noises=tuple(noises), **plan)
+
+
+def _maybe(
+    probability: float,
+    rng: np.random.Generator,
+    choice: Choice | Callable[[np.random.Generator], Any],
+) -> Any:
+    """Return a drawn value with a probability, else None."""
+    wanted = rng.random() < probability
+    # Drawn in any case: what is drawn after it stays the same.
+    value = choice(rng) if callable(choice) else draw(choice, rng)
+    return value if wanted else None
+
+
+def _random_filter(rng: np.random.Generator) -> tuple[float, ...]:
+    """Return b1, b2, a1, a2, each from -3/8 to 3/8 (RNNoise, section IV)."""
+    return tuple((rng.random() - 0.5) * 0.75 for _ in range(4))

@@ -1,0 +1,122 @@
+"""Carry out the plan of a mixture: read the audio, distort it, add it up.
+
+The differences from DeepFilterNet2's public code, which the settings are modelled on:
+the SNR is of the speech while it is active (there: of the segment), noises have equal
+RMS before their gains (there: their recorded level), the early target is an exact cut
+of the impulse response (there: a faster decay mixed with dry speech), reverberation is
+of the speech alone (there: of noise as well).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechbrain_mal.data.distortions import clip, color, low_pass
+from speechbrain_mal.data.levels import active_power, power
+from speechbrain_mal.data.mixing import Mixing
+from speechbrain_mal.data.plan import Plan, Track
+from speechbrain_mal.data.reverb import reverberate
+from speechbrain_mal.data.segments import Piece, join
+
+_SILENT = 1e-8  # power of -80 dB of full scale: there is nothing below this
+
+Read = Callable[[str, Piece], np.ndarray]
+
+
+class SilentSegmentError(ValueError):
+    """The drawn stretch of speech or noise has nothing in it to scale."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture and what it is made of, float32 `[samples]` each.
+
+    `noisy` is `speech + noise`. `clean` is the target: `speech` as it was before late
+    reverberation, clipping and band limitation, at the same scale, and with what noise
+    the target keeps.
+    """
+
+    noisy: np.ndarray
+    clean: np.ndarray
+    speech: np.ndarray
+    noise: np.ndarray
+
+
+def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
+    """Make the mixture of a plan.
+
+    The SNR is between the clean speech, before a target keeps noise, on its active
+    frames and the noise on the whole segment. One gain is applied to everything. If
+    something would exceed full scale, it is lowered, all by the same factor.
+
+    Arguments
+    ---------
+    plan : Plan
+        What to do.
+    mixing : Mixing
+        The settings it was drawn from.
+    read : callable
+        `read(kind, piece) -> [samples]` (float32) gives the piece of a file; `kind` is
+        "clean" or "noise", or "rir": the whole of file `piece.file` then.
+
+    Raises
+    ------
+    SilentSegmentError
+        If the speech or the noise is silent: take the plan of the next attempt.
+
+    Example
+    -------
+    >>> from speechbrain_mal.data.plan import Planner
+    >>> mixing = Mixing(seconds=1, sample_rate=16000, p_reverb=0, snr_db=0)
+    >>> plan = Planner(mixing, [16000], [16000])(epoch=1, index=0)
+    >>> rng = np.random.default_rng(0)
+    >>> white = lambda kind, piece: 0.1 * rng.standard_normal(piece.samples, np.float32)
+    >>> mixture = render(plan, mixing, white)
+    >>> bool(np.allclose(mixture.noisy - mixture.clean, mixture.noise, atol=1e-6))
+    True
+    """
+    rate = mixing.sample_rate
+    speech = clean = _track(plan.speech, "clean", read)
+    if plan.rir is not None:
+        rir = read("rir", Piece(plan.rir, 0, 0))
+        early_samples = round(mixing.early_ms / 1000 * rate)
+        speech, early = reverberate(speech, rir, early_samples)
+        clean = early if mixing.target == "early" else speech
+    if plan.speech.clipping is not None:
+        speech = clip(speech, plan.speech.clipping)
+    noise = sum(_noise(track, read) for track in plan.noises)
+    if plan.cutoff_hz is not None:
+        speech = low_pass(speech, plan.cutoff_hz, rate)
+        noise = low_pass(noise, plan.cutoff_hz, rate)
+    if (noise_power := power(noise)) < _SILENT:
+        raise SilentSegmentError("there is no noise in the band of the mixture")
+
+    wanted = active_power(clean, rate) * 10 ** (-plan.snr_db / 10)
+    noise = noise * np.float32(np.sqrt(wanted / noise_power))
+    noisy = speech + noise
+    if plan.attenuation_db is not None:
+        clean = clean + noise * np.float32(10 ** (-plan.attenuation_db / 20))
+    if plan.level_db is not None:
+        gain = 10 ** (plan.level_db / 20) / np.sqrt(power(noisy))
+    else:
+        gain = 10 ** (plan.gain_db / 20)
+    peak = gain * max(np.abs(noisy).max(), np.abs(clean).max())
+    gain = np.float32(gain / max(peak, 1.0))
+    return Mixture(gain * noisy, gain * clean, gain * speech, gain * noise)
+
+
+def _track(track: Track, kind: str, read: Read) -> np.ndarray:
+    signal = join([read(kind, piece) for piece in track.pieces], track.fade)
+    if power(signal) < _SILENT:
+        raise SilentSegmentError(f"a {kind} segment is silent")
+    return signal if track.filter is None else color(signal, track.filter)
+
+
+def _noise(track: Track, read: Read) -> np.ndarray:
+    noise = _track(track, "noise", read)
+    if track.clipping is not None:
+        noise = clip(noise, track.clipping)
+    return noise * np.float32(10 ** (track.gain_db / 20) / np.sqrt(power(noise)))
