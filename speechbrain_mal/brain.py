@@ -64,7 +64,12 @@ class MALBrain(sb.Brain):
           the "last";
         * `valid_metrics`, `test_metrics`, `metric_options` (optional), `metric_jobs`,
           `sample_rate`: as `metrics.evaluate` takes them;
-        * `train_crop`: a `RandomCrop`, optional; `seed`;
+        * `train_crop`, `train_mixing`: optional, told of every epoch by `set_epoch`;
+          `seed`;
+        * `weight_decay_schedule`, optional: epoch of the run to the weight decay;
+        * `batch_growth`, optional: first epoch of phase one to the number of batches
+          whose gradients make a step from there on; phase two keeps the last. What is
+          left at the end of an epoch and makes no step is dropped;
         * `train_logger`; `tensorboard_train_logger`, optional;
         * `scores_file`, `enhanced_folder`: where the test's scores and clips go;
           clips are written when the folder is given.
@@ -273,8 +278,8 @@ class MALBrain(sb.Brain):
             self.clips = []
             return
         phase_epoch = epoch - (self.phase(epoch) - 1) * self.hparams.number_of_epochs
-        resumed = self.step > 0  # in the middle of this epoch
-        if not resumed:
+        self._resumed = self.step > 0  # in the middle of this epoch
+        if not self._resumed:
             seed_epoch(self.hparams.seed, epoch)
             if self.phase(epoch) == 2:
                 if phase_epoch == 1:
@@ -283,11 +288,22 @@ class MALBrain(sb.Brain):
                     self._refresh()
         if self.loss.phase_two and self.hparams.freeze_encoder:
             self.enhancer.encoder.requires_grad_(False)
-        if getattr(self.hparams, "train_crop", None) is not None:
-            self.hparams.train_crop.set_epoch(epoch)
-        schedules = self.hparams.lr_schedule, self.hparams.phase_two_lr_schedule
-        self.lr = schedules[self.phase(epoch) - 1](phase_epoch)[0]
+        for name in ("train_crop", "train_mixing"):
+            if getattr(self.hparams, name, None) is not None:
+                getattr(self.hparams, name).set_epoch(epoch)
+        self._set_schedules(epoch, phase_epoch)
+
+    def _set_schedules(self, epoch: int, phase_epoch: int) -> None:
+        h, phase = self.hparams, self.phase(epoch)
+        self.lr = (h.lr_schedule, h.phase_two_lr_schedule)[phase - 1](phase_epoch)[0]
         update_learning_rate(self.optimizer, self.lr)
+        if getattr(h, "weight_decay_schedule", None) is not None:
+            for group in self.optimizer.param_groups:
+                group["weight_decay"] = h.weight_decay_schedule(epoch)[0]
+        if growth := getattr(h, "batch_growth", None):
+            past = [first for first in growth if first <= epoch or phase == 2]
+            self.grad_accumulation_factor = growth[max(past)]
+        self._first_step = self.optimizer_step
 
     def _start_phase_two(self) -> None:
         """Load the baseline, forget the optimizer's past, copy the encoder."""
@@ -337,6 +353,13 @@ class MALBrain(sb.Brain):
         """Log the epoch, save a checkpoint; after the test, write the scores."""
         stats = self.state.pop_means()
         if stage == sb.Stage.TRAIN:
+            if self.optimizer_step == self._first_step and not self._resumed:
+                raise ValueError(
+                    f"Epoch {epoch} has fewer batches than the "
+                    f"{self.grad_accumulation_factor} that make a step of the "
+                    "optimizer: lower batch_growth or grad_accumulation_factor, or "
+                    "make the epoch longer."
+                )
             self.train_stats = stats
             return
         stats.update(self._score(stage))

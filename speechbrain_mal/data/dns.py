@@ -108,7 +108,7 @@ def prepare_dns(
                 " once without it"
             )
         return
-    if not 0 < valid_share < 1 and valid_folders is None:
+    if not 0 < valid_share < 1 and not valid_folders:
         raise ValueError(f"valid_share is {valid_share}: it has to be between 0 and 1")
     names = _names(data_folder, folders, clean_subsets, valid_folders)
     every = [name for files in names.values() for name in files]
@@ -139,7 +139,7 @@ def prepare_dns(
             for name in files
             if not problems[name]
         }
-    if valid_folders is None:
+    if not valid_folders:
         contents = _hold_out(contents, valid_share)
     _write_left_out(save_folder / LEFT_OUT, left_out)
     write_manifests(save_folder, contents, stamp)
@@ -155,7 +155,7 @@ def _names(
     """Return the files of each split and kind, relative to `data_folder`, sorted."""
     if not data_folder.is_dir():
         raise FileNotFoundError(f"data_folder {data_folder} is not a folder")
-    if valid_folders is not None and valid_folders.keys() != folders.keys():
+    if valid_folders and valid_folders.keys() != folders.keys():
         raise ValueError(
             f"valid_folders names {sorted(valid_folders)}, but the folders to train on"
             f" are those of {sorted(folders)}: name the same kinds"

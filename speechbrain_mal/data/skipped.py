@@ -90,6 +90,11 @@ class SkippedFiles:
                 " Restore the files, or prepare the data again."
             )
 
+    @property
+    def met(self) -> int:
+        """Number of examples that met an unreadable file."""
+        return int(self._counts[1])
+
     def summary(self) -> str:
         """Return what was counted, in words."""
         examples, met = self._counts.tolist()

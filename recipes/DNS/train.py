@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Recipe for training a speech enhancer with Model as Loss on DNS-Challenge data.
+
+To run this recipe, do the following:
+> python train.py hparams/baseline.yaml --data_folder /path/to/DNS4
+> python train.py hparams/mal_dynamic.yaml --data_folder /path/to/DNS4 \
+      --baseline_folder results/baseline/1234
+
+On 8 GPUs, and on two machines of 8:
+> torchrun --standalone --nproc_per_node 8 train.py hparams/baseline.yaml ...
+> torchrun --nnodes 2 --nproc_per_node 8 --rdzv_backend c10d \
+      --rdzv_endpoint FIRST_HOST:29400 train.py hparams/baseline.yaml ...
+
+A run that was stopped goes on where it was when the same command is given again.
+"""
+
+import os
+import sys
+
+import speechbrain as sb
+from hyperpyyaml import load_hyperpyyaml
+from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.logger import get_logger
+
+from speechbrain_mal import MALBrain, MALEnhancement
+from speechbrain_mal.data import Sources, mixed_dataset, prepare_dns
+from speechbrain_mal.metrics import clips_from_folders, evaluate
+
+logger = get_logger(__name__)
+
+
+def make_dataset(hparams, split):
+    """Return the mixtures of a split, made as they are asked for."""
+    kinds = ["clean", "noise"] + (["rir"] if hparams["rir_folder"] else [])
+    sources = Sources(
+        {
+            kind: os.path.join(hparams["output_folder"], f"{split}_{kind}.json")
+            for kind in kinds
+        },
+        hparams["data_folder"],
+        hparams["sample_rate"],
+    )
+    return mixed_dataset(
+        hparams[f"{split}_mixing"],
+        sources,
+        hparams[f"{split}_examples"],
+        hparams["skipped_files"],
+    )
+
+
+def test(enhancer, name, folders, hparams):
+    """Enhance a folder of noisy clips, and score it."""
+    output = os.path.join(hparams["output_folder"], f"enhanced_{name}")
+    report = enhancer.enhance_folder(folders["noisy"], output)
+    clean = folders.get("clean")
+    metrics = hparams["test_metrics" if clean else "blind_test_metrics"]
+    table = evaluate(
+        clips_from_folders(output, clean),
+        metrics,
+        hparams["metric_options"],
+        hparams["metric_jobs"],
+        os.path.join(hparams["output_folder"], f"scores_{name}.jsonl"),
+        progressbar=True,
+    )
+    table.write(os.path.join(hparams["output_folder"], f"scores_{name}"))
+    failed = len(report.failures) + len(table.failures)
+    hparams["train_logger"].log_stats(
+        {"test set": name, "epoch loaded": hparams["epoch_counter"].current},
+        test_stats={**table.means(), "clips not scored": failed},
+    )
+
+
+if __name__ == "__main__":
+    # Load hyperparameters file with command-line overrides
+    hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
+    with open(hparams_file, encoding="utf-8") as fin:
+        hparams = load_hyperpyyaml(fin, overrides)
+
+    # Initialize ddp (useful only for multi-GPU DDP training)
+    sb.utils.distributed.ddp_init_group(run_opts)
+
+    # Data preparation: looks at every file, writes a manifest a split and kind
+    run_on_main(
+        prepare_dns,
+        kwargs={
+            "data_folder": hparams["data_folder"],
+            "save_folder": hparams["output_folder"],
+            "sample_rate": hparams["sample_rate"],
+            "clean_folder": hparams["clean_folder"],
+            "noise_folder": hparams["noise_folder"],
+            "rir_folder": hparams["rir_folder"],
+            "clean_subsets": hparams["clean_subsets"],
+            "valid_share": hparams["valid_share"],
+            "valid_folders": hparams["valid_folders"],
+            "decode": hparams["decode"],
+            "skip_prep": hparams["skip_prep"],
+        },
+    )
+    datasets = {split: make_dataset(hparams, split) for split in ("train", "valid")}
+
+    # Create experiment directory
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=hparams_file,
+        overrides=overrides,
+    )
+    if hparams["use_tensorboard"]:
+        from speechbrain.utils.train_logger import TensorboardLogger
+
+        hparams["tensorboard_train_logger"] = TensorboardLogger(
+            hparams["tensorboard_logs"]
+        )
+
+    mal_brain = MALBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+
+    # Load latest checkpoint to resume training, and train
+    mal_brain.fit(
+        epoch_counter=hparams["epoch_counter"],
+        train_set=datasets["train"],
+        valid_set=datasets["valid"],
+        train_loader_kwargs=hparams["train_dataloader_options"],
+        valid_loader_kwargs=hparams["valid_dataloader_options"],
+    )
+
+    if hparams["skipped_files"].met:
+        logger.warning(hparams["skipped_files"].summary())
+
+    # Load best checkpoint, and test it on every set
+    mal_brain.on_evaluate_start()
+    enhancer = MALEnhancement(
+        {"enhancer": mal_brain.enhancer},
+        {"sample_rate": hparams["sample_rate"]},
+        {"device": mal_brain.device},
+    )
+    for name, folders in hparams["test_sets"].items():
+        run_on_main(test, args=[enhancer, name, folders, hparams])

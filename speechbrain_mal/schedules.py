@@ -1,0 +1,60 @@
+"""Learning rate and weight decay by the epoch, as DeepFilterNet2's public training."""
+
+import math
+
+
+class CosineSchedule:
+    """Half a cosine from one value to another over a run's epochs, after a warm-up.
+
+    Arguments
+    ---------
+    start, end : float
+        Value of the first epoch after the warm-up, and of the last epoch and those
+        behind it.
+    epochs : int
+        Epochs in all, the warm-up's among them.
+    warmup_epochs : int
+        Epochs of the warm-up, over which the value goes in a straight line from
+        `warmup_start` to `start`.
+    warmup_start : float
+        Value of the first epoch of the warm-up.
+
+    Raises
+    ------
+    ValueError
+        When the warm-up is not shorter than the whole.
+
+    Example
+    -------
+    >>> schedule = CosineSchedule(1.0, 0.0, 5, warmup_epochs=2, warmup_start=0.5)
+    >>> [round(schedule(epoch)[0], 2) for epoch in range(1, 7)]
+    [0.5, 0.75, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        start: float,
+        end: float,
+        epochs: int,
+        warmup_epochs: int = 0,
+        warmup_start: float = 0.0,
+    ):
+        if warmup_epochs and warmup_epochs >= epochs > 0:
+            raise ValueError(
+                f"A warm-up of {warmup_epochs} epochs leaves nothing of {epochs}: make "
+                "warmup_epochs smaller."
+            )
+        self.start, self.end, self.epochs = start, end, epochs
+        self.warmup_epochs, self.warmup_start = warmup_epochs, warmup_start
+
+    def __call__(self, epoch: int) -> tuple[float, float]:
+        """Return the values of an epoch, from 1, and of the next."""
+        return self._value(epoch), self._value(epoch + 1)
+
+    def _value(self, epoch: int) -> float:
+        if epoch <= self.warmup_epochs:
+            share = (epoch - 1) / self.warmup_epochs
+            return self.warmup_start + share * (self.start - self.warmup_start)
+        last = self.epochs - self.warmup_epochs - 1
+        share = min((epoch - self.warmup_epochs - 1) / last, 1.0) if last > 0 else 1.0
+        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
