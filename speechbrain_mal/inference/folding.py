@@ -92,8 +92,8 @@ class _Separable(nn.Module):
         super().__init__()
         scale, bias = _scale_and_bias(norm)
         mix = pointwise.weight.detach()[:, :, 0, 0].double() * scale[:, None]
-        taps = depthwise.detach().reshape(-1, 3).t().contiguous()
-        self.register_buffer("taps", taps)  # [3, C]
+        for name, tap in zip(("tap0", "tap1", "tap2"), depthwise.unbind(-1), strict=True):
+            self.register_buffer(name, tap.detach().flatten().clone())  # [C]
         self.register_buffer("mix", mix.t().float().contiguous())  # [C in, C out]
         self.register_buffer("bias", bias.float())
 
@@ -113,11 +113,10 @@ class _FoldedSeparableBlock(_Separable):
 
     def _filtered(self, x: Tensor) -> Tensor:
         """Map `[B, T, F, C]` to `[B, T, F / stride, C]`."""
-        left, center, right = self.taps
-        y = x[:, :, :: self.stride] * center
-        y[:, :, 1:].addcmul_(x[:, :, self.stride - 1 : -1 : self.stride], left)
+        y = x[:, :, :: self.stride] * self.tap1
+        y[:, :, 1:].addcmul_(x[:, :, self.stride - 1 : -1 : self.stride], self.tap0)
         after = x[:, :, 1 :: self.stride]
-        y[:, :, : after.shape[2]].addcmul_(after, right)
+        y[:, :, : after.shape[2]].addcmul_(after, self.tap2)
         return y
 
 
@@ -130,9 +129,8 @@ class _FoldedTransposedConvBlock(_Separable):
 
     def _filtered(self, x: Tensor) -> Tensor:
         """Map `[B, T, F, C]` to `[B, T, 2 F, C]`."""
-        next_odd, even, odd = self.taps
-        y = torch.stack([x * even, x * odd], dim=3)
-        y[:, :, :-1, 1].addcmul_(x[:, :, 1:], next_odd)
+        y = torch.stack([x * self.tap1, x * self.tap2], dim=3)
+        y[:, :, :-1, 1].addcmul_(x[:, :, 1:], self.tap0)
         return y.flatten(2, 3)
 
 

@@ -57,13 +57,14 @@ class InferenceGRU(nn.Module):
         if state is None:
             state = x.new_zeros(self.gru.num_layers, x.shape[0], self.gru.hidden_size)
         x, last = x.transpose(0, 1), []
-        for layer, recurrence in enumerate(self._recurrences):
-            w_ih, _, b_ih, _ = self.gru.all_weights[layer]
-            if x.shape[:2] == (1, 1):
+        for (w_ih, _, b_ih, _), recurrence, before in zip(
+            self.gru.all_weights, self._recurrences, state.numpy(), strict=True
+        ):
+            if x.shape[:2] == (1, 1):  # a live stream's: NumPy's calls cost less
                 inputs = np.dot(x[0].numpy(), w_ih.numpy().T)[None] + b_ih.numpy()
             else:
                 inputs = nn.functional.linear(x, w_ih, b_ih).numpy()
-            x = torch.from_numpy(_run(inputs, recurrence, state[layer].numpy()))
+            x = torch.from_numpy(_run(inputs, recurrence, before))
             last.append(x[-1])
         return x.transpose(0, 1), torch.stack(last)
 
