@@ -19,6 +19,9 @@ from speechbrain_mal.models.gru import GRU
 from speechbrain_mal.models.layers import ConvBlock, TransposedConvBlock
 
 
+BLOCK_FRAMES = 300  # measured best: few calls, and what they pass on stays in the cache
+
+
 class FoldedConvBlock(nn.Module):
     """What a `ConvBlock` computes in evaluation mode, in one dense convolution.
 
@@ -92,7 +95,9 @@ class _Separable(nn.Module):
         super().__init__()
         scale, bias = _scale_and_bias(norm)
         mix = pointwise.weight.detach()[:, :, 0, 0].double() * scale[:, None]
-        for name, tap in zip(("tap0", "tap1", "tap2"), depthwise.unbind(-1), strict=True):
+        for name, tap in zip(
+            ("tap0", "tap1", "tap2"), depthwise.unbind(-1), strict=True
+        ):
             self.register_buffer(name, tap.detach().flatten().clone())  # [C]
         self.register_buffer("mix", mix.t().float().contiguous())  # [C in, C out]
         self.register_buffer("bias", bias.float())
@@ -176,6 +181,7 @@ def fold(model: DeepFilterNet2) -> DeepFilterNet2:
             else:
                 continue
             setattr(module, name, child)
+    folded.block_frames = BLOCK_FRAMES
     return folded
 
 
