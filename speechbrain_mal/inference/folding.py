@@ -18,7 +18,6 @@ from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2
 from speechbrain_mal.models.gru import GRU
 from speechbrain_mal.models.layers import ConvBlock, TransposedConvBlock
 
-
 BLOCK_FRAMES = 300  # measured best: few calls, and what they pass on stays in the cache
 
 

@@ -52,6 +52,7 @@ class InferenceGRU(nn.Module):
             or torch.is_grad_enabled()
             or torch.is_autocast_enabled("cpu")
             or torch.compiler.is_compiling()
+            or torch.jit.is_tracing()
         ):
             return self.gru.step(x, state)
         if state is None:

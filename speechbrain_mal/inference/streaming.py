@@ -52,13 +52,20 @@ class StreamingDeepFilterNet2:
         self.model = model
         self.front_end = model.encoder.front_end
         self.lookahead = model.encoder.lookahead
+        self.sample_rate = self.front_end.sample_rate
+        self.n_fft = self.front_end.n_fft
         self.hop_length = self.front_end.hop_length
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and samples have to be."""
+        return self.front_end.window.device
 
     @property
     def latency_samples(self) -> int:
         """Samples that one waits from arrival to return: a frame and the look-ahead."""
         ahead = self.lookahead + self.model.df_lookahead
-        return self.front_end.n_fft + ahead * self.hop_length
+        return self.n_fft + ahead * self.hop_length
 
     def start(self, batch: int) -> StreamState:
         """Return the state before the first sample of `batch` signals."""
