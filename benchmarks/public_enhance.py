@@ -17,7 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "models"))
 from make_golden import public_model  # noqa: E402
 
 
-def main(weights: str, conf: dict[str, int], noisy: str, threads: int, clock: str):
+def main(
+    weights: str, conf: dict[str, int], noisy: str, threads: int, clock: str
+) -> None:
     """Answer until standard input ends; `noisy` is a NumPy file, `[1, samples]`."""
     torch.set_num_threads(threads)
     now = {"wall": time.perf_counter, "cpu": time.process_time}[clock]
