@@ -172,7 +172,7 @@ def fold(model: DeepFilterNet2) -> DeepFilterNet2:
     for module in list(folded.modules()):
         for name, child in module.named_children():
             if isinstance(child, ConvBlock):
-                child = _folded_block(child)
+                child = folded_block(child)
             elif isinstance(child, TransposedConvBlock):
                 child = _FoldedTransposedConvBlock(child)
             elif isinstance(child, GRU):
@@ -184,8 +184,8 @@ def fold(model: DeepFilterNet2) -> DeepFilterNet2:
     return folded
 
 
-def _folded_block(block: ConvBlock) -> nn.Module:
-    """Return the block's fastest form."""
+def folded_block(block: ConvBlock) -> nn.Module:
+    """Return what computes the block in evaluation mode, in its fastest form."""
     conv = block[0]
     if isinstance(conv, nn.Conv2d) and conv.weight.shape[:2] == (conv.groups, 1):
         if conv.kernel_size == (1, 1):
