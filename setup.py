@@ -50,6 +50,7 @@ setup(
             "distillmos>=0.9.1,<0.10",
         ],
         "ssl": ["transformers>=4.30"],
+        "onnx": ["onnx", "onnxruntime"],
         # cdpam names none of its requirements
         "perceptual": ["cdpam==0.0.6", "distillmos>=0.9.1,<0.10", "librosa", "resampy"],
         "dev": ["filelock", "onnx", "pytest", "pytest-xdist", "ruff", "yamllint"],

@@ -195,7 +195,7 @@ class PublicModel:
             pass  # it has ended, as the empty answer tells
         answer = self.process.stdout.readline()
         if not answer:
-            raise SystemExit("public_model.py has failed: see above.")
+            raise SystemExit(f"{self.command[1]} has failed: see above.")
         return float(answer)
 
 

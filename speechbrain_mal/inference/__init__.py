@@ -9,6 +9,8 @@ from speechbrain_mal.inference.folders import (
     enhance_one,
 )
 from speechbrain_mal.inference.folding import fold
+from speechbrain_mal.inference.onnx_export import export_onnx
+from speechbrain_mal.inference.onnx_stream import OnnxDeepFilterNet2
 from speechbrain_mal.inference.runs import enhancement_of, load_run
 from speechbrain_mal.inference.stream import Stream
 from speechbrain_mal.inference.streaming import StreamingDeepFilterNet2, StreamState
@@ -16,6 +18,7 @@ from speechbrain_mal.inference.streaming import StreamingDeepFilterNet2, StreamS
 __all__ = [
     "FolderReport",
     "MALEnhancement",
+    "OnnxDeepFilterNet2",
     "Stream",
     "StreamState",
     "StreamingDeepFilterNet2",
@@ -24,6 +27,7 @@ __all__ = [
     "enhance_folder",
     "enhance_one",
     "enhancement_of",
+    "export_onnx",
     "fold",
     "load_run",
 ]

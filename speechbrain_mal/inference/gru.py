@@ -47,21 +47,25 @@ class InferenceGRU(nn.Module):
     def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Continue from a state, `[num_layers, B, hidden_size]`, as `GRU.step` does."""
         if (
-            x.shape[1] == 1  # nothing to gain
-            or x.device.type != "cpu"
+            x.device.type != "cpu"
             or x.dtype != torch.float32
             or torch.is_grad_enabled()
             or torch.is_autocast_enabled("cpu")
             or torch.compiler.is_compiling()
+            or torch.jit.is_tracing()
         ):
             return self.gru.step(x, state)
         if state is None:
             state = x.new_zeros(self.gru.num_layers, x.shape[0], self.gru.hidden_size)
         x, last = x.transpose(0, 1), []
-        for layer, recurrence in enumerate(self._recurrences):
-            w_ih, _, b_ih, _ = self.gru.all_weights[layer]
-            inputs = nn.functional.linear(x, w_ih, b_ih).numpy()
-            x = torch.from_numpy(_run(inputs, recurrence, state[layer].numpy()))
+        for (w_ih, _, b_ih, _), recurrence, before in zip(
+            self.gru.all_weights, self._recurrences, state.numpy(), strict=True
+        ):
+            if x.shape[:2] == (1, 1):  # a live stream's: NumPy's calls cost less
+                inputs = np.dot(x[0].numpy(), w_ih.numpy().T)[None] + b_ih.numpy()
+            else:
+                inputs = nn.functional.linear(x, w_ih, b_ih).numpy()
+            x = torch.from_numpy(_run(inputs, recurrence, before))
             last.append(x[-1])
         return x.transpose(0, 1), torch.stack(last)
 
@@ -79,16 +83,19 @@ def _recurrence_of(weight: Tensor, bias: Tensor) -> np.ndarray:
 def _run(inputs: np.ndarray, recurrence: np.ndarray, state: np.ndarray) -> np.ndarray:
     """Return states `[T, B, H]` for the inputs' share of the gates, `[T, B, 3 H]`."""
     frames, batch, size = *inputs.shape[:2], inputs.shape[2] // 3
-    states = np.empty((frames, batch, size), np.float32)
-    joint = np.ones((batch, size + 1), np.float32)  # the state, and 1 for the bias
-    state_now = joint[:, :size]
-    state_now[:] = state
+    # States before the first frame and after each, and a 1 for the bias.
+    joint = np.empty((frames + 1, batch, size + 1), np.float32)
+    joint[..., size] = 1
+    joint[0, :, :size] = state
     gates = np.empty((batch, 3 * size), np.float32)
     both, reset = gates[:, : 2 * size], gates[:, :size]
     update, new = gates[:, size : 2 * size], gates[:, 2 * size :]
     half = inputs[..., : 2 * size] * np.float32(0.5)
-    for x_gates, x_new, out in zip(half, inputs[..., 2 * size :], states, strict=True):
-        np.dot(joint, recurrence, out=gates)
+    states = joint[..., :size]
+    for before, state, x_gates, x_new, after in zip(
+        joint[:-1], states[:-1], half, inputs[..., 2 * size :], states[1:], strict=True
+    ):
+        np.dot(before, recurrence, out=gates)
         both += x_gates
         np.tanh(both, out=both)
         both += 1  # twice the logistic function
@@ -96,8 +103,7 @@ def _run(inputs: np.ndarray, recurrence: np.ndarray, state: np.ndarray) -> np.nd
         new += x_new
         np.tanh(new, out=new)
         update *= 0.5
-        np.subtract(state_now, new, out=out)
-        out *= update
-        out += new
-        state_now[:] = out
-    return states
+        np.subtract(state, new, out=after)
+        after *= update
+        after += new
+    return states[1:]

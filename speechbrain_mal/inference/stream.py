@@ -1,11 +1,34 @@
 """A signal that arrives in pieces of any size: in, enhanced, out."""
 
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor
 
-from speechbrain_mal.inference.streaming import StreamingDeepFilterNet2
+BLOCK_FRAMES = 300  # of a long piece at a time: memory stays small
 
-BLOCK_FRAMES = 200  # of a long piece at a time: memory stays small
+
+class StreamingEngine(Protocol):
+    """What a `Stream` runs on: a `StreamingDeepFilterNet2` or an `OnnxDeepFilterNet2`.
+
+    It takes whole hops, and has what goes from one call to the next in a state that it
+    returns.
+    """
+
+    sample_rate: int  # in Hz
+    n_fft: int  # samples of a frame
+    hop_length: int  # samples from frame to frame
+    latency_samples: int  # that one waits from arrival to return
+    device: torch.device
+
+    def start(self, batch: int) -> Any:
+        """Return the state before the first sample of `batch` signals."""
+
+    def step(self, samples: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Enhance `[B, k * hop_length]`: what is ready of it, and the next state."""
+
+    def finish(self, state: Any) -> Tensor:
+        """Return what is left, `[B, m * hop_length]`."""
 
 
 class Stream:
@@ -16,8 +39,8 @@ class Stream:
 
     Arguments
     ---------
-    streaming : StreamingDeepFilterNet2
-        The model.
+    streaming : StreamingEngine
+        The model, a `StreamingDeepFilterNet2` or an `OnnxDeepFilterNet2`.
     channels : int, optional
         Number of channels, each enhanced on its own: samples are then `[channels, n]`.
         Without it there is one, and samples are `[n]`.
@@ -26,6 +49,7 @@ class Stream:
 
     Example
     -------
+    >>> from speechbrain_mal.inference import StreamingDeepFilterNet2
     >>> from speechbrain_mal.models import DeepFilterNet2
     >>> model = DeepFilterNet2(
     ...     sample_rate=16000, channels=8, embedding_size=32, df_hidden_size=32
@@ -43,21 +67,21 @@ class Stream:
 
     def __init__(
         self,
-        streaming: StreamingDeepFilterNet2,
+        streaming: StreamingEngine,
         channels: int | None = None,
         atten_lim_db: float | None = None,
     ):
         self._streaming = streaming
         self._shape = (-1,) if channels is None else (channels, -1)
-        front_end = streaming.front_end
-        self.sample_rate = front_end.sample_rate
-        self._hop_length = front_end.hop_length
+        self.sample_rate = streaming.sample_rate
+        self._hop_length = streaming.hop_length
         self._noise_gain = noise_gain(atten_lim_db)
         self._state = streaming.start(channels or 1)
-        nothing = front_end.window.new_zeros(channels or 1, 0)
+        nothing = torch.zeros(channels or 1, 0, device=streaming.device)
         self._pending = nothing  # samples that make no hop yet
         self._noisy = nothing  # samples whose enhanced ones are to come, for the mix
-        self._early = front_end.overlap  # samples to drop: those before the signal
+        # Samples to drop: those before the signal.
+        self._early = streaming.n_fft - streaming.hop_length
         self._heard = self._returned = 0
         self._ended = False
 
@@ -109,8 +133,8 @@ class Stream:
         """
         self._check_not_ended()
         self._ended = True
-        front_end = self._streaming.front_end
-        silence = front_end.frames(self._heard) * self._hop_length - self._heard
+        # To the end of the last hop that the signal is in, and a frame more.
+        silence = self._streaming.n_fft - self._heard % self._hop_length
         last = [
             self._enhance(self._pending.new_zeros(self._pending.shape[0], silence)),
             self._without_early(self._streaming.finish(self._state)),

@@ -9,11 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from speechbrain_mal.models.decoders import DFDecoderState
-from speechbrain_mal.models.deepfilternet2 import (
-    DeepFilterNet2,
-    EncoderState,
-)
+from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2, NetworkState
 
 
 class StreamState(NamedTuple):
@@ -22,9 +18,7 @@ class StreamState(NamedTuple):
     samples: Tensor  # the overlap with the next frame, [B, n_fft - hop]
     means: tuple[Tensor, Tensor]  # of the features, [B, bands] and [B, df_bins]
     waiting: Tensor  # spectra whose look-ahead is to come, complex [B, <= lookahead, F]
-    encoder: EncoderState | None  # None before the first frame
-    erb_decoder: Tensor | None
-    df_decoder: DFDecoderState | None
+    network: NetworkState | None  # None before the first frame
     masked: Tensor  # spectra the deep filter needs again, complex [B, < df_order, F]
     taps: Tensor  # its taps for frames to come, complex [B, <= df_lookahead, bins, O]
     tail: Tensor  # end of the overlap-add, [B, n_fft - hop]
@@ -58,13 +52,20 @@ class StreamingDeepFilterNet2:
         self.model = model
         self.front_end = model.encoder.front_end
         self.lookahead = model.encoder.lookahead
+        self.sample_rate = self.front_end.sample_rate
+        self.n_fft = self.front_end.n_fft
         self.hop_length = self.front_end.hop_length
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and samples have to be."""
+        return self.front_end.window.device
 
     @property
     def latency_samples(self) -> int:
         """Samples that one waits from arrival to return: a frame and the look-ahead."""
         ahead = self.lookahead + self.model.df_lookahead
-        return self.front_end.n_fft + ahead * self.hop_length
+        return self.n_fft + ahead * self.hop_length
 
     def start(self, batch: int) -> StreamState:
         """Return the state before the first sample of `batch` signals."""
@@ -81,9 +82,7 @@ class StreamingDeepFilterNet2:
                 front_end.unit_initial.expand(batch, -1),
             ),
             waiting=nothing,
-            encoder=None,
-            erb_decoder=None,
-            df_decoder=None,
+            network=None,
             masked=nothing.new_zeros(batch, past, bins),
             taps=nothing.new_zeros(batch, 0, front_end.df_bins, model.df_order),
             tail=overlap,
@@ -140,21 +139,10 @@ class StreamingDeepFilterNet2:
         frames = erb.shape[1]
         if frames == 0:
             return state.tail[:, :0], state
-        model = self.model
         low = torch.view_as_real(low).permute(0, 3, 1, 2)
-        stages, encoder = model.encoder.step(erb[:, None], low, state.encoder)
-        *erb_stages, df0, _, embedding = stages
-        gains, erb_decoder = model.erb_dec.step(
-            embedding, erb_stages, state.erb_decoder
-        )
-        taps, df_decoder = model.df_dec.step(embedding, df0, state.df_decoder)
+        (gains, taps, _), network = self.model.step(erb[:, None], low, state.network)
         spectrum = state.waiting[:, :frames] * (gains @ self.front_end.erb_spread)
-        state = state._replace(
-            waiting=state.waiting[:, frames:],
-            encoder=encoder,
-            erb_decoder=erb_decoder,
-            df_decoder=df_decoder,
-        )
+        state = state._replace(waiting=state.waiting[:, frames:], network=network)
         return self._filter(spectrum, torch.view_as_complex(taps), state)
 
     def _filter(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechbrain_mal.models.decoders import DFDecoder, ERBDecoder
+from speechbrain_mal.models.decoders import DFDecoder, DFDecoderState, ERBDecoder
 from speechbrain_mal.models.frontend import FrontEnd
 from speechbrain_mal.models.layers import (
     ConvBlock,
@@ -28,6 +28,14 @@ class EncoderState(NamedTuple):
     erb: Tensor  # last two frames of the ERB feature, [B, 1, 2, bands]
     low: Tensor  # last two of the complex feature, [B, 2, 2, bins]
     gru: Tensor  # [1, B, E]
+
+
+class NetworkState(NamedTuple):
+    """What encoder and decoders remember from one block of frames to the next."""
+
+    encoder: EncoderState
+    erb_decoder: Tensor  # [layers, B, E]
+    df_decoder: DFDecoderState
 
 
 class DeepFilterNet2Encoder(nn.Module):
@@ -109,9 +117,15 @@ class DeepFilterNet2Encoder(nn.Module):
 
     def encode(self, spectrum: Tensor, frames: Tensor | None = None) -> list[Tensor]:
         """Return the stages as `forward` does, from a complex spectrum `[B, T, F]`."""
+        return self.step(*self.inputs(spectrum, frames))[0]
+
+    def inputs(
+        self, spectrum: Tensor, frames: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `step` takes, from a complex spectrum `[B, T, F]`."""
         erb, low = self.front_end.features(spectrum, frames)
         low = torch.view_as_real(low).permute(0, 3, 1, 2)
-        return self.step(self._look_ahead(erb[:, None]), self._look_ahead(low))[0]
+        return self._look_ahead(erb[:, None]), self._look_ahead(low)
 
     def step(
         self, erb: Tensor, low: Tensor, state: EncoderState | None = None
@@ -197,6 +211,10 @@ class DeepFilterNet2(nn.Module):
     torch.Size([1, 48000])
     """
 
+    # Frames that encoder and decoders compute at a time, None for all. It changes no
+    # result: blocks stay in the processor's cache, but backpropagation is slower.
+    block_frames: int | None = None
+
     def __init__(
         self,
         sample_rate: int = 48000,
@@ -277,13 +295,56 @@ class DeepFilterNet2(nn.Module):
         front_end = self.encoder.front_end
         spectrum = front_end.analysis(noisy)
         frames = self.encoder.frames(noisy, lengths)
-        *erb, df0, _, embedding = self.encoder.encode(spectrum, frames)
-        gains = self.erb_dec(embedding, erb).float() @ front_end.erb_spread
-        enhanced = self.deep_filter(spectrum * gains, self.df_dec(embedding, df0))
+        gains, taps, embedding = self._estimate(*self.encoder.inputs(spectrum, frames))
+        masked = spectrum * (gains.float() @ front_end.erb_spread)
+        # Not `view_as_complex`: torch.compile can't pass on a complex view of reals.
+        enhanced = self.deep_filter(masked, torch.complex(*taps.unbind(-1)))
         waveforms = front_end.synthesis(enhanced, noisy.shape[-1])
         if not return_auxiliary:
             return waveforms
         return waveforms, {"local_snr": self.encoder.local_snr(embedding)}
+
+    def step(
+        self, erb: Tensor, low: Tensor, state: NetworkState | None = None
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], NetworkState]:
+        """Run encoder and decoders on a block of frames.
+
+        Arguments
+        ---------
+        erb, low : Tensor
+            As of the encoder's `step`.
+        state : NetworkState, optional
+            What the block before returned; none at the start.
+
+        Returns
+        -------
+        estimates : tuple of Tensor
+            Gains `[B, T, bands]`; taps, real and imaginary part on the last dimension,
+            `[B, T, bins, order, 2]`; the embedding `[B, T, embedding_size]`.
+        state : NetworkState
+            For the next block.
+        """
+        encoder, erb_decoder, df_decoder = state or (None, None, None)
+        stages, encoder = self.encoder.step(erb, low, encoder)
+        *erb_stages, df0, _, embedding = stages
+        gains, erb_decoder = self.erb_dec.step(embedding, erb_stages, erb_decoder)
+        taps, df_decoder = self.df_dec.step(embedding, df0, df_decoder)
+        state = NetworkState(encoder, erb_decoder, df_decoder)
+        return (gains, taps, embedding), state
+
+    def _estimate(self, erb: Tensor, low: Tensor) -> tuple[Tensor, ...]:
+        """Return what `step` does of all frames, computed in blocks if so set."""
+        if self.block_frames is None:
+            return self.step(erb, low)[0]
+        blocks, state = [], None
+        for erb_block, low_block in zip(
+            erb.split(self.block_frames, dim=2),
+            low.split(self.block_frames, dim=2),
+            strict=True,
+        ):
+            estimates, state = self.step(erb_block, low_block, state)
+            blocks.append(estimates)
+        return tuple(torch.cat(parts, dim=1) for parts in zip(*blocks, strict=True))
 
     def deep_filter(self, spectrum: Tensor, taps: Tensor) -> Tensor:
         """Filter the lowest bins over time.

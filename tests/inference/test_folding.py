@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from speechbrain_mal.inference import fold
+from speechbrain_mal.inference import fold, folding
 from speechbrain_mal.inference.gru import InferenceGRU
 from speechbrain_mal.models.gru import GRU
+from speechbrain_mal.models.layers import ConvBlock
 
 ROUNDING = 2e-6  # of values below 1, after some dozen steps of single precision
 
@@ -45,3 +46,29 @@ def test_fold_shares_the_large_weights_and_leaves_the_model_alone(small_model):
 def test_fold_of_a_model_in_training_is_an_error(small_model):
     with pytest.raises(ValueError, match=r"eval\(\)"):
         fold(small_model.train())
+
+
+@pytest.mark.parametrize("frames", [1, 7, 1000])
+def test_frames_of_a_block_change_nothing(small_model, frames):
+    model = small_model.eval()
+    noisy = 0.1 * torch.randn(2, 4037, generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([1.0, 0.6])
+    noisy[1, round(0.6 * 4037) :] = 0
+    with torch.inference_mode():
+        folded, expected = fold(model), model(noisy, lengths)
+        folded.block_frames = frames
+        torch.testing.assert_close(
+            folded(noisy, lengths), expected, rtol=0, atol=ROUNDING
+        )
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("bins", [2, 7, 8])
+def test_folded_blocks_of_any_size(bins, stride):
+    torch.manual_seed(0)
+    block = ConvBlock(6, 6, (1, 3), frequency_stride=stride)
+    x = torch.randn(2, 6, 5, bins)
+    block.train()(torch.randn(8, 6, 5, 8))  # statistics unlike the initial ones
+    with torch.inference_mode():
+        actual, expected = folding.folded_block(block.eval())(x), block(x)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=ROUNDING)

@@ -89,7 +89,7 @@ def test_signals_shorter_than_the_latency(any_model, samples):
 
 
 def test_long_pieces_are_cut_into_blocks(model):
-    noisy = noise(5 * 16000)  # 500 frames: three blocks
+    noisy = noise(5 * 16000)  # 500 frames: two blocks
     stream = Stream(StreamingDeepFilterNet2(model))
     assert_near(enhance(stream, noisy, noisy.shape[0]), model(noisy[None])[0])
 

@@ -1,0 +1,272 @@
+"""Speed and memory of enhancement, as ratios within one run.
+
+What is compared takes turns (A B C A B C ...), so that whatever else the machine does
+hits all alike, and medians are printed. See README.md in this folder.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from train_step import CLOCKS, PublicModel, Task, measure, median_ratio, timed
+
+from speechbrain_mal.inference import (
+    MALEnhancement,
+    OnnxDeepFilterNet2,
+    Stream,
+    StreamingDeepFilterNet2,
+    export_onnx,
+    fold,
+)
+from speechbrain_mal.models import DeepFilterNet2
+
+HERE = Path(__file__).parent
+SHARED = HERE.parent.parent / "shared"
+OFFLINE = "offline: fold(model)(noisy)"
+PLAIN = "offline, the model as it is trained"
+TORCH = "stream in pieces of one hop, PyTorch"
+ONNX = "stream in pieces of one hop, onnxruntime"
+PUBLIC = "offline: deepfilternet's enhance()"
+SMALL = {  # for memory, which does not depend on it: an hour takes half a minute
+    "sample_rate": 16000,
+    "channels": 8,
+    "embedding_size": 32,
+    "df_hidden_size": 32,
+}
+# The numbers of `conf` in the file of public weights, in their order.
+CONF = (
+    *("sample_rate", "n_fft", "hop_length", "erb_bands", "df_bins", "min_erb_bins"),
+    *("lookahead", "df_order", "df_lookahead", "channels", "embedding_size"),
+    *("df_hidden_size", "erb_layers", "df_layers", "linear_groups"),
+)
+
+
+def main() -> None:
+    """Measure what the command line asks for, and print Markdown."""
+    args = parse_arguments()
+    torch.set_num_threads(args.threads)
+    if args.peak_of is not None:
+        print(peak_mib(args))
+        return
+    print(
+        f"torch {torch.__version__}, {os.cpu_count()} CPUs, {args.threads} thread(s); "
+        f"{args.seconds} s of speech in noise; medians of {args.repeats}, "
+        f"{args.clock} time"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        measure_speed(args, Path(folder))
+        if args.minutes:
+            measure_memory(args, Path(folder))
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--weights",
+        default=SHARED / "golden" / "dfn2_48k.npz",
+        help="NumPy file of a public model: `conf` and `w.<name>`",
+    )
+    parser.add_argument(
+        "--corpus",
+        default=SHARED / "corpus48",
+        help="folder with clean_fullband/ and noise_fullband/ at the model's rate",
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="of speech")
+    parser.add_argument("--repeats", type=int, default=7, help="timed rounds")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--clock",
+        choices=list(CLOCKS),
+        default="wall",
+        help="cpu, with one thread, is for a machine that has other work",
+    )
+    parser.add_argument(
+        "--compare-public",
+        metavar="PYTHON",
+        help="interpreter of a venv with deepfilternet==0.5.6",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        nargs="*",
+        default=[1, 10, 60],
+        help="lengths of the files whose enhancement's peak memory is measured",
+    )
+    parser.add_argument(
+        "--full-model",
+        action="store_true",
+        help="measure memory with the model of --weights, not with a small one",
+    )
+    parser.add_argument("--peak-of", metavar="FILE", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+# ----------------------------------------------------------------------------- speed
+
+
+def measure_speed(args: argparse.Namespace, folder: Path) -> None:
+    """Print real-time factors, and ratios to the public package's."""
+    model = public_weights_model(args.weights)
+    noisy = speech_in_noise(args, model.sample_rate)
+    export_onnx(model, folder / "enhancer.onnx")
+    streaming = StreamingDeepFilterNet2(fold(model))
+    onnx = OnnxDeepFilterNet2(folder / "enhancer.onnx", args.threads)
+    tasks: dict[str, Task] = {
+        PLAIN: timed(args, offline(model, noisy)),
+        OFFLINE: timed(args, offline(streaming.model, noisy)),
+        TORCH: timed(args, by_hops(lambda: Stream(streaming), noisy)),
+        ONNX: timed(args, by_hops(onnx.stream, noisy)),
+    }
+    if args.compare_public:
+        with PublicEnhance(args, noisy, folder) as public:
+            seconds = measure({**tasks, PUBLIC: public}, args.repeats)
+    else:
+        seconds = measure(tasks, args.repeats)
+    reference = PUBLIC if args.compare_public else PLAIN
+    print(f"\n| what | real-time factor | over '{reference}' |\n|---|---:|---:|")
+    for name, times in seconds.items():
+        factor = statistics.median(times) / args.seconds
+        ratio = median_ratio(times, seconds[reference])
+        print(f"| {name} | {factor:.4f} | {ratio:.2f} |")
+
+
+def offline(model: DeepFilterNet2, noisy: torch.Tensor) -> Callable[[], object]:
+    """Return what enhances `noisy`, `[samples]`, at once."""
+
+    @torch.inference_mode()
+    def enhance() -> torch.Tensor:
+        return model(noisy[None])
+
+    return enhance
+
+
+def by_hops(
+    new_stream: Callable[[], Stream], noisy: torch.Tensor
+) -> Callable[[], object]:
+    """Return what sends `noisy` through a stream in pieces of 10 ms."""
+
+    def enhance() -> None:
+        stream = new_stream()
+        for piece in noisy.split(stream.sample_rate // 100):
+            stream.push(piece)
+        stream.flush()
+
+    return enhance
+
+
+class PublicEnhance(PublicModel):
+    """The public package's `enhance()`, in a process that waits for its turn.
+
+    Arguments
+    ---------
+    args : argparse.Namespace
+        The weights, and the interpreter, `compare_public`.
+    noisy : Tensor
+        `[samples]`.
+    folder : Path
+        Where a file of it is written.
+    """
+
+    def __init__(self, args: argparse.Namespace, noisy: torch.Tensor, folder: Path):
+        np.save(folder / "noisy.npy", noisy[None].numpy())
+        job = {
+            "weights": str(args.weights),
+            "conf": configuration(args.weights),
+            "noisy": str(folder / "noisy.npy"),
+            "threads": args.threads,
+            "clock": args.clock,
+        }
+        script = str(HERE / "public_enhance.py")
+        self.command = [args.compare_public, script, json.dumps(job)]
+
+
+def configuration(weights: str | Path) -> dict[str, int]:
+    """Return the arguments of `DeepFilterNet2` that the weights are for."""
+    with np.load(weights) as file:
+        conf = dict(zip(CONF, file["conf"].tolist(), strict=True))
+    conf["erb_layers"] -= 1  # the package counts the embedding's layer, too
+    return conf
+
+
+def public_weights_model(weights: str | Path) -> DeepFilterNet2:
+    """Return the model of a file of public weights."""
+    model = DeepFilterNet2(**configuration(weights))
+    with np.load(weights) as file:
+        model.load_public_weights(
+            {
+                name[2:]: torch.from_numpy(value)
+                for name, value in file.items()
+                if name.startswith("w.")
+            }
+        )
+    return model.eval().requires_grad_(False)
+
+
+def speech_in_noise(args: argparse.Namespace, sample_rate: int) -> torch.Tensor:
+    """Return clean speech and noise of half its level, `[samples]`."""
+    samples = round(args.seconds * sample_rate)
+    signals = []
+    for kind in ("clean_fullband", "noise_fullband"):
+        files = sorted((Path(args.corpus) / kind).rglob("*.wav"))
+        if not files:
+            raise SystemExit(f"--corpus {args.corpus}: no {kind}/**/*.wav.")
+        clips = []
+        for file in files:
+            clip, rate = soundfile.read(file, dtype="float32", always_2d=True)
+            if rate != sample_rate:
+                raise SystemExit(f"{file} is at {rate} Hz, the model {sample_rate} Hz.")
+            clips.append(clip[:, 0])
+        signals.append(np.resize(np.concatenate(clips), samples))
+    clean, noise = signals
+    return torch.from_numpy(clean + 0.5 * noise * (clean.std() / noise.std()))
+
+
+# ---------------------------------------------------------------------------- memory
+
+
+def measure_memory(args: argparse.Namespace, folder: Path) -> None:
+    """Print the peak memory of enhancing files, each in a process of its own."""
+    which = "the model of --weights" if args.full_model else "a small model, 16 kHz"
+    print(f"\n| `enhance_file`, {which} | peak memory, MiB |\n|---|---:|")
+    rate = configuration(args.weights)["sample_rate"]
+    rate = rate if args.full_model else SMALL["sample_rate"]
+    minute = (0.1 * np.random.default_rng(0).standard_normal(60 * rate)).clip(-1, 1)
+    for minutes in args.minutes:
+        path = folder / "noisy.wav"
+        with soundfile.SoundFile(path, "w", rate, 1, "PCM_16") as file:
+            left = round(minutes * 60 * rate)
+            while left > 0:
+                file.write(minute[:left])
+                left -= len(minute)
+        command = [sys.executable, __file__, *sys.argv[1:], "--peak-of", str(path)]
+        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        print(f"| {minutes:g} min | {float(run.stdout):.0f} |", flush=True)
+
+
+def peak_mib(args: argparse.Namespace) -> float:
+    """Enhance a file, and return this process's peak resident memory in MiB."""
+    if args.full_model:
+        model = public_weights_model(args.weights)
+    else:
+        model = DeepFilterNet2(**SMALL).eval().requires_grad_(False)
+    enhancer = MALEnhancement({"enhancer": model}, {"sample_rate": model.sample_rate})
+    enhancer.enhance_file(args.peak_of, Path(args.peak_of).with_name("enhanced.wav"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+if __name__ == "__main__":
+    main()
