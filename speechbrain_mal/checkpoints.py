@@ -18,7 +18,11 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import if_main_process, is_distributed_initialized
+from speechbrain.utils.distributed import (
+    ddp_barrier,
+    if_main_process,
+    is_distributed_initialized,
+)
 
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER, columns
 
@@ -61,6 +65,9 @@ class AtomicCheckpointer(Checkpointer):
         if checkpoint is not None:
             meta = checkpoint.path / METAFNAME
             os.replace(_partial(meta), meta)
+        # Each process lists the checkpoints and chooses which are deleted; where their
+        # lists differ, SpeechBrain waits for ever.
+        ddp_barrier()
         return checkpoint
 
     def _save_checkpoint_metafile(self, fpath: Path, *args: Any, **kwargs: Any) -> dict:

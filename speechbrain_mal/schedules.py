@@ -15,14 +15,9 @@ class CosineSchedule:
         Epochs in all, the warm-up's among them.
     warmup_epochs : int
         Epochs of the warm-up, over which the value goes in a straight line from
-        `warmup_start` to `start`.
+        `warmup_start` to `start`. A shorter run ends within it.
     warmup_start : float
         Value of the first epoch of the warm-up.
-
-    Raises
-    ------
-    ValueError
-        When the warm-up is not shorter than the whole.
 
     Example
     -------
@@ -39,11 +34,6 @@ class CosineSchedule:
         warmup_epochs: int = 0,
         warmup_start: float = 0.0,
     ):
-        if warmup_epochs and warmup_epochs >= epochs > 0:
-            raise ValueError(
-                f"A warm-up of {warmup_epochs} epochs leaves nothing of {epochs}: make "
-                "warmup_epochs smaller."
-            )
         self.start, self.end, self.epochs = start, end, epochs
         self.warmup_epochs, self.warmup_start = warmup_epochs, warmup_start
 

@@ -1,6 +1,9 @@
-"""Run a VoiceBank system at toy size; as a script, to be killed in the middle.
+"""Run a system at toy size; as a script, to be killed in the middle.
 
 usage: recipe_run.py OUTPUT SYSTEM KILL_AT [--key value ...]
+
+SYSTEM is one of recipes/VoiceBank, or DNS/NAME of recipes/DNS, whose data_folder is one
+that `dns_tree.make_tree` wrote.
 
 KILL_AT is a number of training batches after which the process kills itself with
 SIGKILL, `save:N` to do so while it writes its Nth checkpoint, or `never`.
@@ -18,7 +21,13 @@ from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_mal import MALBrain
-from speechbrain_mal.data import paired_dataset, prepare_voicebank
+from speechbrain_mal.data import (
+    Sources,
+    mixed_dataset,
+    paired_dataset,
+    prepare_dns,
+    prepare_voicebank,
+)
 
 ROOT = Path(__file__).parent.parent
 SIZES = ("channels", "hidden_size")  # of DeepFilterNet2
@@ -35,18 +44,37 @@ TOY = {
     "metric_jobs": 1,
 }
 
+TOY_DNS = {
+    **{key: value for key, value in TOY.items() if key != "data_folder"},
+    "sample_rate": 16000,
+    "clean_subsets": ["read_speech"],
+    "valid_share": 0.2,
+    "noises": 1,
+    "batch_growth": None,
+    "train_examples": 48,
+    "valid_examples": 4,
+}
+
 
 def make_brain(output, system, brain_class=MALBrain, run_opts=None, **overrides):
     """Return a Brain and its datasets, from the recipe's own YAML."""
-    toy, path = TOY, ROOT / "recipes" / "VoiceBank" / "hparams" / f"{system}.yaml"
+    dns = str(system).startswith("DNS/") or "dns" in Path(system).parts
+    toy = TOY_DNS if dns else TOY
+    path = _path(system)
     if Path(system).is_absolute():  # made by `with_conv_tasnet`
-        path = system
-        toy = {k: v for k, v in TOY.items() if k not in SIZES}
+        toy = {k: v for k, v in toy.items() if k not in SIZES}
     overrides = {**toy, "output_folder": str(output), **overrides}
     with open(path, encoding="utf-8") as file:
         hparams = load_hyperpyyaml(file, overrides)
     os.makedirs(output, exist_ok=True)
-    run_on_main(prepare_voicebank, args=[hparams["data_folder"], output])
+    if dns:
+        kept = ("clean_subsets", "valid_share")
+        options = {key: hparams[key] for key in kept}
+        run_on_main(
+            prepare_dns, args=[hparams["data_folder"], output, 16000], kwargs=options
+        )
+    else:
+        run_on_main(prepare_voicebank, args=[hparams["data_folder"], output])
     brain = brain_class(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
@@ -54,6 +82,9 @@ def make_brain(output, system, brain_class=MALBrain, run_opts=None, **overrides)
         run_opts={"noprogressbar": True, **(run_opts or {})},
         checkpointer=hparams["checkpointer"],
     )
+    if dns:
+        brain.datasets = {s: _mixtures(hparams, output, s) for s in ("train", "valid")}
+        return brain
     brain.datasets = {
         split: paired_dataset(
             os.path.join(output, f"{split}.json"),
@@ -65,10 +96,27 @@ def make_brain(output, system, brain_class=MALBrain, run_opts=None, **overrides)
     return brain
 
 
+def _path(system):
+    if Path(system).is_absolute():
+        return Path(system)
+    recipe, _, name = system.rpartition("/")
+    return ROOT / "recipes" / (recipe or "VoiceBank") / "hparams" / f"{name}.yaml"
+
+
+def _mixtures(hparams, output, split):
+    sources = Sources(
+        {k: f"{output}/{split}_{k}.json" for k in ("clean", "noise", "rir")},
+        hparams["data_folder"],
+        hparams["sample_rate"],
+    )
+    return mixed_dataset(
+        hparams[f"{split}_mixing"], sources, hparams[f"{split}_examples"]
+    )
+
+
 def with_conv_tasnet(system, folder):
     """Write the system's YAML with a small Conv-TasNet where DeepFilterNet2 was."""
-    folder_of_systems = ROOT / "recipes" / "VoiceBank" / "hparams"
-    text = (folder_of_systems / f"{system}.yaml").read_text(encoding="utf-8")
+    text = _path(system).read_text(encoding="utf-8")
     block = re.search(r"^model: .*\n(    .*\n)+", text, re.M).group()
     conv_tasnet = (
         "model: !include:../../../hparams/models/conv_tasnet.yaml\n"
@@ -76,7 +124,7 @@ def with_conv_tasnet(system, folder):
         "    blocks: 2\n    repeats: 1\n"
     )
     text = text.replace(block, conv_tasnet).replace("../../..", str(ROOT))
-    path = folder / f"{system}.yaml"
+    path = folder / f"{Path(system).name}.yaml"
     path.write_text(re.sub(rf"^({'|'.join(SIZES)}): .*\n", "", text, flags=re.M))
     return path
 
@@ -88,7 +136,10 @@ def fit(brain):
         brain.datasets["train"],
         brain.datasets["valid"],
         train_loader_kwargs=dict(brain.hparams.train_dataloader_options),
-        valid_loader_kwargs=dict(brain.hparams.test_dataloader_options),
+        valid_loader_kwargs=dict(
+            getattr(brain.hparams, "valid_dataloader_options", None)
+            or brain.hparams.test_dataloader_options
+        ),
     )
     return brain
 

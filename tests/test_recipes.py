@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from dns_tree import make_tree
 from filelock import FileLock
 from hyperpyyaml import load_hyperpyyaml
 from tiny_networks import save_tiny
@@ -60,6 +61,7 @@ def needed(testrun_uid):
         if made.exists() and made.read_text() == testrun_uid:
             return
         save_tiny("WavLM", TMP / "tiny_wavlm")
+        make_tree(TMP / "dns", ROOT / "samples" / "voicebank")
         for name in sorted(NEEDED):
             run(name, ROWS[name])
         made.write_text(testrun_uid)
@@ -101,9 +103,10 @@ def test_cdpam_takes_a_step(tmp_path, speech):
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-def test_systems_differ_in_nothing_but_the_experiment():
+@pytest.mark.parametrize("recipe", ["VoiceBank", "DNS"])
+def test_systems_differ_in_nothing_but_the_experiment(recipe):
     """Any two systems' YAML files differ in the header and the added loss alone."""
-    folder = ROOT / "recipes" / "VoiceBank" / "hparams"
+    folder = ROOT / "recipes" / recipe / "hparams"
     experiment = re.compile(
         r"^(#|system:|number_of_epochs:|phase_two_epochs:|baseline_folder:"
         r"|freeze_encoder:|refresh:|mal:|random:|    added:|        \w+: !new:\S+Loss$"
@@ -128,3 +131,16 @@ def test_systems_differ_in_nothing_but_the_experiment():
         "df: !new:speechbrain_mal.losses.DeepFilterNetLoss" in path.read_text()
         for path in folder.glob("*.yaml")
     )
+
+
+def test_systems_are_the_same_in_both_recipes():
+    """A system's header, model and loss are those of the other recipe's."""
+    for path in (ROOT / "recipes" / "VoiceBank" / "hparams").glob("*.yaml"):
+        parts = []
+        for recipe in ("VoiceBank", "DNS"):
+            text = (ROOT / "recipes" / recipe / "hparams" / path.name).read_text()
+            header = text[: text.index("data_folder:")].rpartition("\n\n")[0]
+            header = re.sub("number_of_epochs: [0-9]+", "", header)
+            model = re.split("\n\n(# A step|batch_size)", text[text.index("model: ") :])
+            parts.append(header + model[0])
+        assert parts[0] == parts[1], path.name

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import SAMPLES
+from dns_tree import make_tree
 from tiny_networks import save_tiny
 
 SCRIPT = Path(__file__).with_name("recipe_run.py")
@@ -16,8 +18,8 @@ TWO_PHASES += ["--baseline_folder", "null", "--num_workers", "1"]
 # checkpoint is saved every 2 batches and after every epoch.
 
 
-def run(output, system, kill_at):
-    command = [sys.executable, SCRIPT, output, system, kill_at, *TWO_PHASES]
+def run(output, system, kill_at, *options):
+    command = [sys.executable, SCRIPT, output, system, kill_at, *TWO_PHASES, *options]
     if system == "wavlm":
         source = output.parent / "tiny_wavlm"
         if not source.exists():
@@ -60,4 +62,25 @@ def test_killed_run_ends_with_the_same_weights(tmp_path, system):
         killed = run(tmp_path / "killed", system, kill_at)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert run(tmp_path / "killed", system, "never").returncode == 0
+    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed"))
+
+
+@pytest.mark.slow
+def test_mixtures_go_on_with_another_number_of_workers(tmp_path):
+    tree = make_tree(tmp_path / "corpus", SAMPLES)
+    options = ["--data_folder", str(tree)]
+    whole = run(tmp_path / "whole", "DNS/mal_dynamic", "never", *options)
+    assert whole.returncode == 0, whole.stderr
+    for kill_at, workers in (("4", "0"), ("9", "2")):  # in both phases
+        killed = run(
+            tmp_path / "killed",
+            "DNS/mal_dynamic",
+            kill_at,
+            *options,
+            "--num_workers",
+            workers,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    last = run(tmp_path / "killed", "DNS/mal_dynamic", "never", *options)
+    assert last.returncode == 0, last.stderr
     assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed"))
