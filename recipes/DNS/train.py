@@ -19,11 +19,17 @@ import sys
 
 import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_mal import MALBrain, MALEnhancement
-from speechbrain_mal.data import Sources, mixed_dataset, prepare_dns
+from speechbrain_mal.data import (
+    ShardedMixtures,
+    Sources,
+    mixed_dataset,
+    prepare_dns,
+)
 from speechbrain_mal.metrics import clips_from_folders, evaluate
 
 logger = get_logger(__name__)
@@ -31,6 +37,15 @@ logger = get_logger(__name__)
 
 def make_dataset(hparams, split):
     """Return the mixtures of a split, made as they are asked for."""
+    if split == "train" and hparams["shards_folder"]:
+        return ShardedMixtures(
+            hparams["train_mixing"],
+            hparams["shards_folder"],
+            hparams["train_examples"],
+            rank=int(os.environ.get("RANK", 0)),
+            processes=int(os.environ.get("WORLD_SIZE", 1)),
+            skipped=hparams["skipped_files"],
+        )
     kinds = ["clean", "noise"] + (["rir"] if hparams["rir_folder"] else [])
     sources = Sources(
         {
@@ -97,6 +112,10 @@ if __name__ == "__main__":
         },
     )
     datasets = {split: make_dataset(hparams, split) for split in ("train", "valid")}
+    if hparams["shards_folder"]:  # they come in an order of their own
+        hparams["train_dataloader_options"].update(
+            shuffle=False, collate_fn=PaddedBatch
+        )
 
     # Create experiment directory
     sb.create_experiment_directory(

@@ -4,6 +4,8 @@ from speechbrain_mal.data.dns import prepare_dns
 from speechbrain_mal.data.mixing import Mixing
 from speechbrain_mal.data.mixtures import mixed_dataset
 from speechbrain_mal.data.pairs import RandomCrop, paired_dataset
+from speechbrain_mal.data.shard_mixtures import ShardedMixtures
+from speechbrain_mal.data.shards import pack_shards
 from speechbrain_mal.data.skipped import SkippedFiles
 from speechbrain_mal.data.sources import Sources
 from speechbrain_mal.data.voicebank import prepare_voicebank
@@ -11,9 +13,11 @@ from speechbrain_mal.data.voicebank import prepare_voicebank
 __all__ = [
     "Mixing",
     "RandomCrop",
+    "ShardedMixtures",
     "SkippedFiles",
     "Sources",
     "mixed_dataset",
+    "pack_shards",
     "paired_dataset",
     "prepare_dns",
     "prepare_voicebank",

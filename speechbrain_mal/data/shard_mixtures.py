@@ -1,0 +1,194 @@
+"""Mixtures out of shards, made while these are read from start to end."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from speechbrain_mal.data.mixing import Mixing
+from speechbrain_mal.data.plan import Planner
+from speechbrain_mal.data.render import SilentSegmentError, render
+from speechbrain_mal.data.segments import Piece
+from speechbrain_mal.data.shards import PackedFile, read_index, read_shard
+from speechbrain_mal.data.skipped import SkippedFiles
+from speechbrain_mal.data.sources import UnreadableFileError, read_piece
+
+_ATTEMPTS = 50
+
+
+class ShardedMixtures(IterableDataset):
+    """Mixtures whose speech and noise stream out of shards.
+
+    Every process of DDP and every worker of its loader is a reader with shards of clean
+    speech of its own, in an order that (seed, epoch) decides; no two read the same. It
+    keeps some hundred files in a shuffle buffer and a pool of noises, both refilled as
+    files are used, and all impulse responses. Each mixture is planned and rendered as
+    those of `mixed_dataset` are, out of what is in the buffers.
+
+    Mixtures are a function of (seed, epoch, reader, number of readers): unlike those of
+    `mixed_dataset` they change with the number of workers, and a run that was stopped
+    within an epoch begins that epoch's shards again.
+
+    Arguments
+    ---------
+    mixing : Mixing
+        The settings, and the epoch.
+    folder : path
+        What `pack_shards` wrote.
+    examples : int
+        Mixtures of an epoch, of all processes together; each makes an equal share.
+    split : str
+        "train" or "valid".
+    buffer, noise_buffer : int
+        Files of speech and of noise that a reader keeps.
+    rank, processes : int
+        Number of this process, and how many there are.
+    skipped : SkippedFiles, optional
+        Where unreadable files are counted.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no index.
+    ValueError
+        When processes and workers are more than shards of clean speech.
+    """
+
+    def __init__(
+        self,
+        mixing: Mixing,
+        folder: str | os.PathLike,
+        examples: int,
+        split: str = "train",
+        buffer: int = 500,
+        noise_buffer: int = 100,
+        rank: int = 0,
+        processes: int = 1,
+        skipped: SkippedFiles | None = None,
+    ):
+        self.mixing, self.folder = mixing, os.fspath(folder)
+        self.index = read_index(folder, split)
+        self.buffer, self.noise_buffer = buffer, noise_buffer
+        self.rank, self.processes = rank, processes
+        self.examples = examples // processes
+        self.skipped = skipped or SkippedFiles()
+
+    def __len__(self) -> int:
+        """Return the mixtures of an epoch that this process makes."""
+        return self.examples
+
+    def __iter__(self) -> Iterator[dict]:
+        """Yield `id`, `noisy` and `clean` of each mixture."""
+        worker = get_worker_info()
+        workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
+        readers, reader = self.processes * workers, self.rank * workers + number
+        if readers > len(self.index["clean"]):
+            raise ValueError(
+                f"{self.processes} processes with {workers} workers each want as many"
+                f" shards of clean speech, and {self.folder} has"
+                f" {len(self.index['clean'])}: pack smaller ones, or use fewer workers"
+            )
+        share = len(range(number, self.examples, workers))
+        yield from self._mixtures(reader, readers, share)
+
+    def _mixtures(self, reader: int, readers: int, number: int) -> Iterator[dict]:
+        mixing, epoch = self.mixing, self.mixing.epoch
+        order = np.random.SeedSequence((mixing.seed, epoch))
+        own = np.random.SeedSequence((mixing.seed, epoch, reader, 1))
+        shards = np.random.default_rng(order).permutation(len(self.index["clean"]))
+        speech = _Buffer(self._stream("clean", shards[reader::readers]), self.buffer)
+        noises = np.random.default_rng(own).permutation(len(self.index["noise"]))
+        noise = _Buffer(self._stream("noise", noises), self.noise_buffer)
+        rirs = [
+            file
+            for shard in self.index.get("rir", [])
+            for file in read_shard(self.folder, shard)
+        ]
+        kept = {"clean": speech.files, "noise": noise.files, "rir": rirs}
+        for i in range(number):
+            index = reader + i * readers
+            mixture = self._make(index, kept)
+            yield {"id": f"mix{index:07d}", "noisy": mixture[0], "clean": mixture[1]}
+            for buffer, used in ((speech, mixture[2]), (noise, mixture[3])):
+                buffer.replace(used)
+
+    def _make(self, index: int, kept: dict[str, list[PackedFile]]) -> tuple:
+        """Return noisy, clean, and which files of speech and noise were used up."""
+        rate = self.mixing.sample_rate
+
+        def read(kind: str, piece: Piece) -> np.ndarray:
+            file = kept[kind][piece.file]
+            samples = piece.samples
+            if kind == "rir":
+                samples = file.samples * rate // file.sample_rate
+            return read_piece(
+                lambda: io.BytesIO(file.audio),
+                file.name,
+                (piece.start, samples),
+                file.sample_rate,
+                rate,
+            )
+
+        lengths = {
+            kind: [file.samples * rate // file.sample_rate for file in files]
+            for kind, files in kept.items()
+        }
+        planner = Planner(
+            self.mixing, lengths["clean"], lengths["noise"], len(kept["rir"])
+        )
+        self.skipped.begin_example()
+        for attempt in range(_ATTEMPTS):
+            plan = planner(self.mixing.epoch, index, attempt)
+            try:
+                mixture = render(plan, self.mixing, read)
+            except UnreadableFileError as error:
+                self.skipped.add(error.file, error.reason)
+            except SilentSegmentError:
+                continue
+            else:
+                speech = {piece.file for piece in plan.speech.pieces}
+                noise = {piece.file for track in plan.noises for piece in track.pieces}
+                waves = (torch.from_numpy(w) for w in (mixture.noisy, mixture.clean))
+                return (*waves, speech, noise)
+        raise RuntimeError(
+            f"example {index}: {_ATTEMPTS} draws met nothing but silence or unreadable"
+            " files; are the shards mostly silent?"
+        )
+
+    def _stream(self, kind: str, shards: np.ndarray) -> Iterator[PackedFile]:
+        """Yield the files of shards, over and over."""
+        while True:
+            for number in shards:
+                yield from read_shard(self.folder, self.index[kind][number])
+
+
+class _Buffer:
+    """So many files of a stream; those that were used are replaced by the next ones."""
+
+    def __init__(self, stream: Iterator[PackedFile], size: int):
+        self._stream = stream
+        self._names: set[str] = set()
+        self.files: list[PackedFile] = []
+        self._holds_all = False
+        while len(self.files) < size and not self._holds_all:
+            file = next(stream)
+            self._holds_all = file.name in self._names  # the stream begins again
+            if not self._holds_all:
+                self._names.add(file.name)
+                self.files.append(file)
+
+    def replace(self, used: set[int]) -> None:
+        if self._holds_all:
+            return
+        for i in sorted(used):
+            file = next(self._stream)
+            while file.name in self._names:  # left over from the pass before
+                file = next(self._stream)
+            self._names.remove(self.files[i].name)
+            self._names.add(file.name)
+            self.files[i] = file
