@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+from conftest import SAMPLES
+from dns_tree import make_tree
 from recipe_run import TOY, fit, make_brain, with_conv_tasnet
 from tiny_networks import save_tiny
 
@@ -324,3 +326,70 @@ def test_another_model_in_the_recipe(tmp_path):
         progressbar=False,
     )
     assert math.isfinite(brain.test_stats["si_sdr"])
+
+
+# ------------------------------------------------ schedules of DeepFilterNet2's training
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Return a corpus in the layout of the DNS Challenge."""
+    return str(make_tree(tmp_path_factory.mktemp("corpus"), SAMPLES))
+
+
+class Counting(MALBrain):
+    """Note the optimizer's steps and the weight decay of every epoch."""
+
+    def on_fit_start(self):
+        super().on_fit_start()
+        self.noted = []
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        super().on_stage_end(stage, stage_loss, epoch)
+        if stage.name == "TRAIN":
+            decay = self.optimizer.param_groups[0]["weight_decay"]
+            self.noted.append((self.optimizer_step, decay))
+
+
+def test_batches_and_weight_decay_grow(tmp_path, tree):
+    brain = make_brain(
+        tmp_path,
+        "DNS/baseline",
+        Counting,
+        data_folder=tree,
+        number_of_epochs=3,
+        phase_two_epochs=1,
+        batch_growth={1: 1, 2: 2, 3: 4, 6: 4, 11: 4, 21: 4},  # merged with the YAML
+    )
+    fit(brain)  # six batches an epoch; phase two keeps the last
+    steps, decays = zip(*brain.noted, strict=True)
+    assert steps == (6, 9, 10, 11)
+    expected = (1e-12, 0.025, 0.05, 0.05)  # half a cosine
+    assert decays == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_epoch_too_short_for_a_step_is_an_error(tmp_path, tree):
+    brain = make_brain(
+        tmp_path,
+        "DNS/baseline",
+        data_folder=tree,
+        number_of_epochs=1,
+        train_examples=16,
+        batch_growth={1: 4},
+    )
+    with pytest.raises(ValueError, match="fewer batches than the 4 that make a step"):
+        fit(brain)
+
+
+def test_mixtures_are_made_anew_in_every_epoch(tmp_path, tree):
+    brain = make_brain(tmp_path, "DNS/baseline", data_folder=tree, number_of_epochs=2)
+    seen = []
+    brain.on_fit_batch_end = lambda batch, *_: seen.append(batch.noisy.data.clone())
+    fit(brain)
+    first, second = torch.cat(seen[:6]), torch.cat(seen[6:])
+    energies = [set(x.square().sum(1).tolist()) for x in (first, second)]
+    assert len(energies[0]) == 48 and not energies[0] & energies[1]
+    valid = [brain.datasets["valid"][i]["noisy"] for i in range(4)]
+    brain.hparams.train_mixing.set_epoch(7)
+    again = [brain.datasets["valid"][i]["noisy"] for i in range(4)]
+    assert all(torch.equal(a, b) for a, b in zip(valid, again, strict=True))
