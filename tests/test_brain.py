@@ -328,7 +328,7 @@ def test_another_model_in_the_recipe(tmp_path):
     assert math.isfinite(brain.test_stats["si_sdr"])
 
 
-# ------------------------------------------------ schedules of DeepFilterNet2's training
+# ----------------------------------------------- schedules of DeepFilterNet2's training
 
 
 @pytest.fixture(scope="module")
