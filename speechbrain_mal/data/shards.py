@@ -3,8 +3,8 @@
 A shard holds audio files as they are, and beside each a `.json` with its name, samples,
 rate and, where it is known, speaker. Files are dealt out in an order that depends on
 their names alone, so that one shard mixes speakers and corpora. `index_<split>.json`
-lists the shards with a SHA-256 each, by which damage is found as they are read. Python's
-own tarfile writes and reads them: any WebDataset reader can, too.
+lists the shards with a SHA-256 each, by which damage is found as they are read.
+Python's own tarfile writes and reads them: any WebDataset reader can, too.
 """
 
 from __future__ import annotations
