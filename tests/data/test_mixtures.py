@@ -127,9 +127,11 @@ def test_a_part_of_the_epoch_is_the_same(corpus):
     fewer = make(corpus, mixing, examples=5)
     first = dict(list(whole.items())[:5])
     assert_same(collect(fewer[i] for i in range(5)), first)
+    mixing.set_epoch(0)
     chosen = make(corpus, mixing).filtered_sorted(
         key_test={"id": lambda key: key.endswith("3")}
     )
+    mixing.set_epoch(1)  # the part follows
     threes = {key: mixture for key, mixture in whole.items() if key.endswith("3")}
     assert len(threes) == 3
     assert_same(collect(chosen[i] for i in range(len(chosen))), threes)

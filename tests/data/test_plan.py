@@ -142,10 +142,12 @@ def test_short_speech_is_used_again_once_all_was():
     ],
 )
 def test_one_setting_changes_one_value(setting, value):
+    everything = {f"p_{name}": 0.5 for name in ("reverb", "band_limit", "attenuation")}
     if setting.startswith("p_"):
         choices = ({setting: 0.2}, {setting: 0.8})
     else:
         choices = ({setting: 3}, {setting: {"low": 10, "high": 20}})
+    choices = ({**everything, **choice} for choice in choices)
     changed = 0
     for first, second in zip(
         *(plans(100, **choice) for choice in choices), strict=True
