@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import re
@@ -192,16 +193,25 @@ def _audio_files(data_folder: Path, parts: Sequence[str], kind: str) -> list[str
                 f"{folder} is not a folder: {here} holds {', '.join(present[:20])}."
                 f" Name the folder of the {kind} files{none}."
             )
-        for path in folder.rglob("*"):
+        # A part of the corpus may be a link to another disk; rglob would leave it out.
+        for root, _, found in os.walk(folder, onerror=_stop, followlinks=True):
+            where = Path(root).relative_to(data_folder)
             # Hidden files are what macOS leaves next to the real ones.
-            if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."):
-                files.append(path.relative_to(data_folder).as_posix())
+            files += [
+                (where / name).as_posix()
+                for name in found
+                if name.lower().endswith(_SUFFIXES) and not name.startswith(".")
+            ]
     if not files:
         raise ValueError(
             f"{', '.join(str(data_folder / part) for part in parts)} has no .wav or"
             " .flac file: is it fully unpacked?"
         )
     return sorted(files)
+
+
+def _stop(error: OSError) -> None:
+    raise error  # os.walk would leave out folders that can't be read
 
 
 def _problem(facts: AudioFacts, kind: str, sample_rate: int) -> str:
@@ -283,8 +293,8 @@ def _rank(group: str) -> float:
 def _write_left_out(path: Path, left_out: list[tuple[str, str]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    lines = [f'"{name}","{problem}"\n' for name, problem in left_out]
-    partial.write_text("".join(["file,reason\n", *lines]), encoding="utf-8")
+    with open(partial, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("file", "reason"), *left_out])
     os.replace(partial, path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from speechbrain_mal.data.mixing import Mixing
-from speechbrain_mal.data.plan import Planner
+from speechbrain_mal.data.plan import Plan, Planner
 from speechbrain_mal.data.render import SilentSegmentError, render
 from speechbrain_mal.data.segments import Piece
 from speechbrain_mal.data.shards import PackedFile, read_index, read_shard
@@ -26,9 +27,9 @@ class ShardedMixtures(IterableDataset):
 
     Every process of DDP and every worker of its loader is a reader with shards of clean
     speech of its own, in an order that (seed, epoch) decides; no two read the same. It
-    keeps some hundred files in a shuffle buffer and a pool of noises, both refilled as
-    files are used, and all impulse responses. Each mixture is planned and rendered as
-    those of `mixed_dataset` are, out of what is in the buffers.
+    keeps some hundred files of speech, noises and impulse responses each, and replaces
+    those that a mixture used, or could not read, by the next ones. Each mixture is
+    planned and rendered as those of `mixed_dataset` are, out of what is kept.
 
     Mixtures are a function of (seed, epoch, reader, number of readers): unlike those of
     `mixed_dataset` they change with the number of workers, and a run that was stopped
@@ -44,8 +45,9 @@ class ShardedMixtures(IterableDataset):
         Mixtures of an epoch, of all processes together; each makes an equal share.
     split : str
         "train" or "valid".
-    buffer, noise_buffer : int
-        Files of speech and of noise that a reader keeps.
+    buffer, noise_buffer, rir_buffer : int
+        Files of speech, noise and impulse responses that a reader keeps; all that it
+        has, if they are no more than twice as many.
     rank, processes : int
         Number of this process, and how many there are.
     skipped : SkippedFiles, optional
@@ -67,13 +69,14 @@ class ShardedMixtures(IterableDataset):
         split: str = "train",
         buffer: int = 500,
         noise_buffer: int = 100,
+        rir_buffer: int = 500,
         rank: int = 0,
         processes: int = 1,
         skipped: SkippedFiles | None = None,
     ):
         self.mixing, self.folder = mixing, os.fspath(folder)
         self.index = read_index(folder, split)
-        self.buffer, self.noise_buffer = buffer, noise_buffer
+        self.sizes = {"clean": buffer, "noise": noise_buffer, "rir": rir_buffer}
         self.rank, self.processes = rank, processes
         self.examples = examples // processes
         self.skipped = skipped or SkippedFiles()
@@ -99,26 +102,22 @@ class ShardedMixtures(IterableDataset):
     def _mixtures(self, reader: int, readers: int, number: int) -> Iterator[dict]:
         mixing, epoch = self.mixing, self.mixing.epoch
         order = np.random.SeedSequence((mixing.seed, epoch))
-        own = np.random.SeedSequence((mixing.seed, epoch, reader, 1))
-        shards = np.random.default_rng(order).permutation(len(self.index["clean"]))
-        speech = _Buffer(self._stream("clean", shards[reader::readers]), self.buffer)
-        noises = np.random.default_rng(own).permutation(len(self.index["noise"]))
-        noise = _Buffer(self._stream("noise", noises), self.noise_buffer)
-        rirs = [
-            file
-            for shard in self.index.get("rir", [])
-            for file in read_shard(self.folder, shard)
-        ]
-        kept = {"clean": speech.files, "noise": noise.files, "rir": rirs}
+        own = np.random.default_rng((mixing.seed, epoch, reader, 1))
+        speech = np.random.default_rng(order).permutation(len(self.index["clean"]))
+        shards = {"clean": speech[reader::readers]}
+        for kind in sorted(self.index.keys() - {"clean"}):
+            shards[kind] = own.permutation(len(self.index[kind]))
+        buffers = {kind: self._buffer(kind, order) for kind, order in shards.items()}
         for i in range(number):
             index = reader + i * readers
-            mixture = self._make(index, kept)
-            yield {"id": f"mix{index:07d}", "noisy": mixture[0], "clean": mixture[1]}
-            for buffer, used in ((speech, mixture[2]), (noise, mixture[3])):
-                buffer.replace(used)
+            files = {kind: buffer.files for kind, buffer in buffers.items()}
+            noisy, clean, used = self._make(index, files)
+            yield {"id": f"mix{index:07d}", "noisy": noisy, "clean": clean}
+            for kind, numbers in used.items():
+                buffers[kind].replace(numbers)
 
     def _make(self, index: int, kept: dict[str, list[PackedFile]]) -> tuple:
-        """Return noisy, clean, and which files of speech and noise were used up."""
+        """Return noisy, clean, and by kind which files were used or can't be."""
         rate = self.mixing.sample_rate
 
         def read(kind: str, piece: Piece) -> np.ndarray:
@@ -139,11 +138,17 @@ class ShardedMixtures(IterableDataset):
             for kind, files in kept.items()
         }
         planner = Planner(
-            self.mixing, lengths["clean"], lengths["noise"], len(kept["rir"])
+            self.mixing,
+            lengths["clean"],
+            lengths["noise"],
+            len(lengths.get("rir", [])),
         )
+        used: dict[str, set[int]] = {kind: set() for kind in kept}
         self.skipped.begin_example()
         for attempt in range(_ATTEMPTS):
             plan = planner(self.mixing.epoch, index, attempt)
+            for kind, file in _files(plan):
+                used[kind].add(file)
             try:
                 mixture = render(plan, self.mixing, read)
             except UnreadableFileError as error:
@@ -151,14 +156,16 @@ class ShardedMixtures(IterableDataset):
             except SilentSegmentError:
                 continue
             else:
-                speech = {piece.file for piece in plan.speech.pieces}
-                noise = {piece.file for track in plan.noises for piece in track.pieces}
                 waves = (torch.from_numpy(w) for w in (mixture.noisy, mixture.clean))
-                return (*waves, speech, noise)
+                return (*waves, used)
         raise RuntimeError(
             f"example {index}: {_ATTEMPTS} draws met nothing but silence or unreadable"
             " files; are the shards mostly silent?"
         )
+
+    def _buffer(self, kind: str, shards: np.ndarray) -> _Buffer:
+        files = sum(len(self.index[kind][number]["samples"]) for number in shards)
+        return _Buffer(self._stream(kind, shards), files, self.sizes[kind])
 
     def _stream(self, kind: str, shards: np.ndarray) -> Iterator[PackedFile]:
         """Yield the files of shards, over and over."""
@@ -167,20 +174,29 @@ class ShardedMixtures(IterableDataset):
                 yield from read_shard(self.folder, self.index[kind][number])
 
 
-class _Buffer:
-    """So many files of a stream; those that were used are replaced by the next ones."""
+def _files(plan: Plan) -> Iterator[tuple[str, int]]:
+    """Yield the kind and number of each file that a plan takes."""
+    yield from (("clean", piece.file) for piece in plan.speech.pieces)
+    for track in plan.noises:
+        yield from (("noise", piece.file) for piece in track.pieces)
+    if plan.rir is not None:
+        yield "rir", plan.rir
 
-    def __init__(self, stream: Iterator[PackedFile], size: int):
+
+class _Buffer:
+    """So many of a stream's files, which it repeats; used ones are replaced by others.
+
+    Of a stream that has few more, most are here already, and finding one that is not
+    would take reading through it: then all are kept.
+    """
+
+    def __init__(self, stream: Iterator[PackedFile], files: int, size: int):
         self._stream = stream
-        self._names: set[str] = set()
-        self.files: list[PackedFile] = []
-        self._holds_all = False
-        while len(self.files) < size and not self._holds_all:
-            file = next(stream)
-            self._holds_all = file.name in self._names  # the stream begins again
-            if not self._holds_all:
-                self._names.add(file.name)
-                self.files.append(file)
+        self._holds_all = files <= 2 * size
+        # One more than all: the last shard's checksum is looked at behind its end.
+        kept = itertools.islice(stream, files + 1 if self._holds_all else size)
+        self.files = list(kept)[: files if self._holds_all else size]
+        self._names = {file.name for file in self.files}
 
     def replace(self, used: set[int]) -> None:
         if self._holds_all:

@@ -1,10 +1,10 @@
 """Tar shards in WebDataset's format, for storage that is read from start to end.
 
-A shard holds audio files as they are, and beside each a `.json` with its name, samples
-and rate. Files are dealt out in an order that depends on their names alone, so that one
-shard mixes speakers and corpora. `index_<split>.json` lists the shards with a SHA-256
-each, by which damage is found as they are read. Python's own tarfile writes and reads
-them: any WebDataset reader can, too.
+A shard holds audio files as they are, and beside each a `.json` with its name, samples,
+rate and, where it is known, speaker. Files are dealt out in an order that depends on
+their names alone, so that one shard mixes speakers and corpora. `index_<split>.json`
+lists the shards with a SHA-256 each, by which damage is found as they are read.
+Python's own tarfile writes and reads them: any WebDataset reader can, too.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class PackedFile:
     audio: bytes
     samples: int
     sample_rate: int
+    speaker: str | None = None
 
 
 def pack_shards(
@@ -76,7 +77,7 @@ def pack_shards(
     FileNotFoundError
         When a manifest or a file is missing.
     OSError
-        When the disk is full; no part of a shard is left.
+        When the disk is full, naming the shard; no part of it is left.
 
     Example
     -------
@@ -179,8 +180,7 @@ def _divide(
             shards.append([])
             size = 0
         size += length
-        facts = {key: entries[name][key] for key in ("samples", "sample_rate")}
-        shards[-1].append({"name": name, **facts})
+        shards[-1].append({"name": name, **entries[name]})
     return shards
 
 
@@ -189,7 +189,7 @@ def _pack(path: Path, entries: list[dict], data_folder: Path) -> dict:
     facts = path.with_suffix(".json")
     if path.exists() and facts.exists():
         known = json.loads(facts.read_text(encoding="utf-8"))
-        if known["files"] == [entry["name"] for entry in entries]:
+        if known["entries"] == entries:
             return {key: known[key] for key in ("name", "sha256", "samples")}
 
     def write(file: IO[bytes]) -> None:
@@ -206,7 +206,7 @@ def _pack(path: Path, entries: list[dict], data_folder: Path) -> dict:
         "sha256": digest,
         "samples": [entry["samples"] for entry in entries],
     }
-    known = {**entry, "files": [entry["name"] for entry in entries]}
+    known = {**entry, "entries": entries}
     _write_whole(facts, lambda file: file.write(json.dumps(known).encode()))
     return entry
 
@@ -227,8 +227,10 @@ def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> str:
             raw.flush()
             os.fsync(raw.fileno())
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # of writing
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     return hashing.hexdigest()
 

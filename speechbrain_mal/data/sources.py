@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -15,6 +16,8 @@ import soxr
 from speechbrain_mal.data.segments import Piece
 
 KINDS = ("clean", "noise", "rir")
+# The process' fault, not the file's: no other file could be read instead.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _MARGIN_SECONDS = 0.02  # read on both sides of what is resampled, and cut off again
 
 
@@ -165,7 +168,11 @@ def read_piece(
                 )
             audio.seek(first)
             signal = audio.read(last - first, dtype="float32", always_2d=True)[:, 0]
-    except (soundfile.LibsndfileError, FileNotFoundError, PermissionError) as error:
+    except UnreadableFileError:
+        raise
+    except (soundfile.LibsndfileError, OSError) as error:
+        if getattr(error, "errno", None) in _EXHAUSTED:
+            raise
         raise UnreadableFileError(name, str(error)) from error
     if rate != new_rate:
         signal = soxr.resample(signal, rate, new_rate)[skip : skip + samples]

@@ -1,11 +1,14 @@
 """Shards: the same audio, whole or absent, read once by one reader."""
 
+import itertools
 import json
 import resource
 import subprocess
 import sys
 import tarfile
+import types
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -20,8 +23,15 @@ from speechbrain_mal.data import (
     SkippedFiles,
     pack_shards,
     prepare_dns,
+    shard_mixtures,
 )
-from speechbrain_mal.data.shards import BadShardError, read_index, read_shard
+from speechbrain_mal.data.shard_mixtures import _Buffer
+from speechbrain_mal.data.shards import (
+    BadShardError,
+    PackedFile,
+    read_index,
+    read_shard,
+)
 
 SMALL = 300_000  # bytes: some files a shard
 
@@ -66,6 +76,7 @@ def test_shards_hold_every_file_as_it_is(corpus, folder):
         for file in files:
             assert file.audio == (corpus / file.name).read_bytes()
             assert file.samples == soundfile.info(corpus / file.name).frames
+            assert file.speaker == manifest[file.name].get("speaker")
     assert len(read_index(folder, "train")["clean"]) > 3
     for shard in folder.glob("*.tar"):
         assert shard.stat().st_size < 2 * SMALL
@@ -112,7 +123,7 @@ def test_a_full_disk_leaves_no_part_of_a_shard(corpus, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL // 3, hard))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, match="too large.*train_clean-000000.tar"):
             pack(corpus, tmp_path / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -152,6 +163,27 @@ def test_readers_share_the_speech_out(folder, monkeypatch):
     assert len(ours + theirs) == len(read_index(folder, "train")["clean"])
 
 
+def test_every_worker_of_every_process_reads_other_shards(folder, monkeypatch):
+    speech, ids = [], []
+    stream = ShardedMixtures._stream
+
+    def noted(self, kind, shards):
+        if kind == "clean":
+            speech.append({int(shard) for shard in shards})
+        return stream(self, kind, shards)
+
+    monkeypatch.setattr(ShardedMixtures, "_stream", noted)
+    for rank, worker in itertools.product(range(2), range(2)):
+        info = types.SimpleNamespace(num_workers=2, id=worker)
+        monkeypatch.setattr(shard_mixtures, "get_worker_info", lambda info=info: info)
+        dataset = ShardedMixtures(mixing(), folder, 20, rank=rank, processes=2)
+        ids += [mixture["id"] for mixture in dataset]
+    everything = set(range(len(read_index(folder, "train")["clean"])))
+    assert set.union(*speech) == everything
+    assert sum(map(len, speech)) == len(everything)  # so they are disjoint
+    assert len(ids) == len(set(ids)) == 20
+
+
 def test_mixtures_come_again_and_change_with_the_epoch(folder):
     settings = mixing(seed=3)
     dataset = ShardedMixtures(settings, folder, 12)
@@ -171,12 +203,47 @@ def test_a_small_buffer_passes_through_all_speech(folder):
 
     def noted(index, kept):
         names.update(file.name for file in kept["clean"])
-        assert len({file.name for file in kept["clean"]}) == 4
+        for kind, size in (("clean", 4), ("noise", 2)):
+            assert len({file.name for file in kept[kind]}) == size
         return make(index, kept)
 
     dataset._make = noted
     assert len(list(dataset)) == 60
     assert names == {file.name for file in files_of(folder)}
+
+
+@pytest.mark.parametrize("size", range(1, 14))
+def test_a_buffer_has_every_file_in_turn(size):
+    files = [PackedFile(str(i), b"", 1, 1) for i in range(12)]
+    read = 0
+
+    def stream():
+        nonlocal read
+        while True:
+            for file in files:
+                read += 1
+                yield file
+
+    buffer = _Buffer(stream(), len(files), size)
+    rng, seen, replaced, first = np.random.default_rng(0), set(), 0, read
+    for _ in range(500):
+        names = {file.name for file in buffer.files}
+        assert len(names) == (size if size < 6 else 12)  # no file twice
+        seen |= names
+        used = {int(i) for i in rng.integers(len(buffer.files), size=2)}
+        replaced += len(used)
+        buffer.replace(used)
+    assert len(seen) == 12
+    # What is not in the buffer is more than half of the stream.
+    assert read - first <= 2 * replaced
+
+
+def test_speech_that_is_kept_was_checked_to_the_end(folder):
+    for shard in read_index(folder, "train")["clean"]:
+        path = folder / shard["name"]
+        path.write_bytes(path.read_bytes()[:-1])  # behind the last file
+    with pytest.raises(BadShardError, match="SHA-256"):
+        next(iter(ShardedMixtures(mixing(), folder, 4)))
 
 
 def test_in_speechbrains_loader_with_workers(folder):
@@ -198,17 +265,21 @@ def test_more_readers_than_shards_is_an_error(folder):
         next(iter(dataset))
 
 
-def test_a_damaged_file_in_a_shard_is_counted(corpus, tmp_path):
-    root = make_tree(tmp_path / "corpus", SAMPLES, clips=8)
+def test_a_damaged_file_in_a_shard_is_counted_once_a_pass(corpus, tmp_path):
+    root = make_tree(tmp_path / "corpus", SAMPLES)
     prepare_dns(root, root / "manifests", 16000, valid_share=0.2)
     manifest = json.loads((root / "manifests/train_clean.json").read_text())
     broken = sorted(manifest)[0]
     (root / broken).write_bytes(b"RIFF, and no more")  # damaged when it was packed
     pack(root, tmp_path / "shards")
     skipped = SkippedFiles(max_share=1.0, log=tmp_path / "skipped.txt")
-    dataset = ShardedMixtures(mixing(), tmp_path / "shards", 40, skipped=skipped)
-    assert len(list(dataset)) == 40
-    assert skipped.met > 0 and broken in (tmp_path / "skipped.txt").read_text()
+    dataset = ShardedMixtures(
+        mixing(), tmp_path / "shards", 200, buffer=3, skipped=skipped
+    )
+    assert len(list(dataset)) == 200
+    assert broken in (tmp_path / "skipped.txt").read_text()
+    # It is replaced as soon as it is met, and then comes with the next pass.
+    assert 0 < skipped.met <= 200 // len(manifest) + 1
 
 
 def test_rendered_levels_are_those_asked_for(folder):

@@ -1,0 +1,234 @@
+"""What is drawn: how often, of which files, and what depends on what."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from speechbrain_mal.data import Mixing
+from speechbrain_mal.data.plan import Planner
+
+RATE = 16000
+CLEAN = [5 * RATE, 10 * RATE, 15 * RATE]
+NOISE = [RATE // 2] * 20 + [4 * RATE] * 4
+PLANS = 1000
+
+
+def plans(number=PLANS, noise=NOISE, clean=CLEAN, rirs=7, epoch=1, **settings):
+    mixing = Mixing(seconds=2, sample_rate=RATE, **settings)
+    planner = Planner(mixing, clean, noise, rirs)
+    return [planner(epoch, index) for index in range(number)]
+
+
+def about(share, number=PLANS):
+    """Return a share of so many draws, and four standard deviations around it."""
+    return pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / number) + 1e-9)
+
+
+def shares(values):
+    return {value: values.count(value) / len(values) for value in set(values)}
+
+
+# How often
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.1, 0.5, 1.0])
+def test_so_many_are_reverberant_limited_and_so_on(probability):
+    names = ("filter", "reverb", "clipping", "noise_clipping")
+    names += ("band_limit", "attenuation")
+    found = plans(**{f"p_{name}": probability for name in names}, noises=2)
+    for value in ("rir", "cutoff_hz", "attenuation_db"):
+        share = np.mean([getattr(plan, value) is not None for plan in found])
+        assert share == about(probability)
+    for value in ("filter", "clipping"):
+        speech = [getattr(plan.speech, value) is not None for plan in found]
+        noises = [
+            getattr(track, value) is not None for plan in found for track in plan.noises
+        ]
+        assert np.mean(speech) == about(probability)
+        assert np.mean(noises) == about(probability, 2 * PLANS)
+
+
+def test_listed_values_come_equally_often():
+    found = plans(snr_db=[-5, 0, 20, 40], noises=[1, 2], gain_db=[-6, 6], p_reverb=1)
+    for values, listed in [
+        ([plan.snr_db for plan in found], [-5, 0, 20, 40]),
+        ([plan.gain_db for plan in found], [-6, 6]),
+        ([len(plan.noises) for plan in found], [1, 2]),
+        ([plan.rir for plan in found], range(7)),
+    ]:
+        assert shares(values) == {value: about(1 / len(listed)) for value in listed}
+
+
+def test_a_range_is_filled_evenly():
+    values = np.sort([plan.snr_db for plan in plans(snr_db={"low": -5, "high": 25})])
+    assert -5 <= values[0] and values[-1] <= 25
+    # Kolmogorov and Smirnov's bound at 1e-6 for 1000 draws.
+    even = np.linspace(-5, 25, PLANS)
+    assert np.abs(values - even).max() / 30 < 2.7 / np.sqrt(PLANS)
+
+
+def test_a_number_is_always_that_number():
+    found = plans(50, snr_db=7.5, gain_db=None, level_db=-26, noises=3)
+    assert {plan.snr_db for plan in found} == {7.5}
+    assert {(plan.level_db, plan.gain_db) for plan in found} == {(-26.0, None)}
+    assert {len(plan.noises) for plan in found} == {3}
+
+
+def test_every_second_of_speech_is_equally_likely():
+    files = [plan.speech.pieces[0].file for plan in plans()]
+    assert shares(files) == {0: about(1 / 6), 1: about(2 / 6), 2: about(3 / 6)}
+    starts = [
+        plan.speech.pieces[0].start
+        for plan in plans()
+        if plan.speech.pieces[0].file == 2
+    ]
+    # A segment starts anywhere from which it ends within the file.
+    expected = np.linspace(0, 13 * RATE, len(starts))
+    furthest = np.abs(np.sort(starts) - expected).max() / (13 * RATE)
+    assert furthest < 2.7 / np.sqrt(len(starts))
+
+
+# Of which files
+
+
+def test_pieces_lie_in_their_files_and_fill_the_mixture():
+    for plan in plans(300, clean=[RATE, RATE // 3, RATE // 4]):
+        for lengths, tracks in (
+            ([RATE, RATE // 3, RATE // 4], [plan.speech]),
+            (NOISE, plan.noises),
+        ):
+            for track in tracks:
+                pieces = track.pieces
+                for piece in pieces:
+                    assert 0 <= piece.start
+                    assert 0 < piece.samples <= lengths[piece.file] - piece.start
+                total = sum(piece.samples for piece in pieces)
+                assert total - track.fade * (len(pieces) - 1) == 2 * RATE
+
+
+def test_no_noise_is_in_a_mixture_twice():
+    several = 0
+    for plan in plans(300, noises=[2, 3, 4, 5]):
+        files = [piece.file for track in plan.noises for piece in track.pieces]
+        assert len(files) == len(set(files))
+        several += len(files) > len(plan.noises)
+    assert several > 100  # short files were continued by others
+
+
+def test_where_noises_run_out_there_are_fewer():
+    found = plans(100, noise=[2 * RATE, 2 * RATE], noises=5)
+    assert {len(plan.noises) for plan in found} == {2}
+
+
+def test_short_speech_is_used_again_once_all_was():
+    for plan in plans(20, clean=[RATE // 2, RATE // 2]):
+        files = [piece.file for piece in plan.speech.pieces]
+        assert len(files) == 5  # 2 s of half seconds, less the crossfades
+        assert set(files[:2]) == set(files[2:4]) == {0, 1}
+
+
+# What depends on what
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("p_reverb", "rir"),
+        ("p_band_limit", "cutoff_hz"),
+        ("p_attenuation", "attenuation_db"),
+        ("snr_db", "snr_db"),
+        ("gain_db", "gain_db"),
+    ],
+)
+def test_one_setting_changes_one_value(setting, value):
+    if setting.startswith("p_"):
+        choices = ({setting: 0.2}, {setting: 0.8})
+    else:
+        choices = ({setting: 3}, {setting: {"low": 10, "high": 20}})
+    changed = 0
+    for first, second in zip(
+        *(plans(100, **choice) for choice in choices), strict=True
+    ):
+        changed += getattr(first, value) != getattr(second, value)
+        assert first == dataclasses.replace(second, **{value: getattr(first, value)})
+    assert changed > 30
+
+
+def test_clipping_and_filters_leave_files_and_levels_alone():
+    names = ("p_filter", "p_clipping", "p_noise_clipping")
+    never, always = (plans(50, **dict.fromkeys(names, p)) for p in (0, 1))
+    for first, second in zip(never, always, strict=True):
+        tracks = zip(
+            (first.speech, *first.noises), (second.speech, *second.noises), strict=True
+        )
+        for a, b in tracks:
+            assert a == dataclasses.replace(b, filter=None, clipping=None)
+
+
+def test_each_word_of_the_seed_counts():
+    mixing = [Mixing(seconds=2, sample_rate=RATE, seed=seed) for seed in (0, 1)]
+    first, other = (Planner(m, CLEAN, NOISE, 7) for m in mixing)
+    numbers = [(e, i, a) for e in range(3) for i in range(3) for a in range(3)]
+    found = [planner(*n) for planner in (first, other) for n in numbers]
+    values = {(p.speech, p.noises, p.snr_db) for p in found}
+    assert len(values) == len(found)
+
+
+def test_random_filters_are_rnnoises():
+    found = [plan.speech.filter for plan in plans(p_filter=1)]
+    # From -3/8 to 3/8 each, so that the poles are within the unit circle.
+    assert np.abs(found).max() <= 3 / 8
+    assert np.abs(np.mean(found, axis=0)).max() < 4 * (0.75 / np.sqrt(12 * PLANS))
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"clean": [100]}, "no clean file is longer than 0.02 s"),
+        ({"noise": [RATE, RATE]}, "all noise files together are shorter than one mix"),
+        ({"rirs": 0}, "p_reverb is 0.1, but there are no room impulse responses"),
+    ],
+)
+def test_too_little_is_an_error(files, message):
+    with pytest.raises(ValueError, match=message):
+        plans(1, **files)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"seconds": 0}, "0 s at 16000 Hz are 0 samples"),
+        ({"seed": -1}, "seed is -1"),
+        ({"p_reverb": 1.1}, "p_reverb is 1.1: a probability is from 0 to 1"),
+        ({"target": "late"}, "target is early or reverberant, not 'late'"),
+        ({"early_ms": -1}, "early_ms is -1"),
+        ({"level_db": -20}, "gain_db is .* and level_db is -20: give one"),
+        ({"gain_db": None}, "gain_db is None and level_db is None: give one"),
+        ({"snr_db": "loud"}, "snr_db is 'loud': give a number, a list of numbers, or"),
+        ({"snr_db": []}, r"snr_db is \[\]: give a number"),
+        ({"snr_db": {"low": 0}}, "snr_db is {'low': 0}: give a number"),
+        (
+            {"snr_db": {"low": 5, "high": 0}},
+            "snr_db is .*: it must be from -200 to 200",
+        ),
+        ({"noises": 0}, "noises is 0: it must be from 1 to inf"),
+        ({"clipping": [0, 1]}, r"clipping is \[0, 1\]: it must be from 0.001 to 1"),
+        (
+            {"p_band_limit": 1, "cutoff_hz": 9000},
+            "cutoff_hz is 9000: it must be from 1",
+        ),
+        ({"attenuation_db": -6}, "attenuation_db is -6: it must be from 0 to inf"),
+    ],
+)
+def test_wrong_settings_are_named(setting, message):
+    settings = {"seconds": 1, "sample_rate": RATE, **setting}
+    with pytest.raises(ValueError, match=message):
+        Mixing(**settings)
+
+
+def test_listed_cutoffs_above_the_band_are_ignored():
+    assert max(Mixing(seconds=1, sample_rate=RATE).cutoff_hz) == 6000

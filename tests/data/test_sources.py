@@ -1,0 +1,173 @@
+"""A piece of a file is that stretch of the file, at whatever rate it is wanted."""
+
+import errno
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from speechbrain_mal.data import Sources
+from speechbrain_mal.data.segments import Piece
+from speechbrain_mal.data.sources import UnreadableFileError, read_piece
+
+RATES = [(48000, 16000), (44100, 16000), (48000, 44100), (22050, 16000)]
+
+
+def noise(samples, seed=0):
+    return 0.1 * np.random.default_rng(seed).standard_normal(samples)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Return what writes a signal to a file, and returns the Sources that have it."""
+
+    def write(signal, rate, new_rate, kind="clean", name="speech/a.wav"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, signal, rate, subtype="FLOAT")
+        entry = {"samples": len(signal), "sample_rate": rate}
+        (tmp_path / f"{kind}.json").write_text(json.dumps({name: entry}))
+        return Sources({kind: tmp_path / f"{kind}.json"}, tmp_path, new_rate)
+
+    return write
+
+
+def test_at_the_files_own_rate_a_piece_is_exact(source):
+    signal = noise(5000).astype(np.float32)
+    sources = source(signal, 16000, 16000)
+    assert sources.samples("clean").tolist() == [5000]
+    for start, samples in ((0, 5000), (0, 1), (1234, 2000), (4999, 1)):
+        piece = sources.read("clean", Piece(0, start, samples))
+        assert piece.dtype == np.float32
+        np.testing.assert_array_equal(piece, signal[start : start + samples])
+
+
+@pytest.mark.parametrize(("rate", "new_rate"), RATES)
+def test_a_resampled_piece_is_a_piece_of_the_resampled_file(source, rate, new_rate):
+    signal = noise(rate + 777)
+    whole = soxr.resample(signal.astype(np.float32), rate, new_rate)
+    sources = source(signal, rate, new_rate)
+    length = int(sources.samples("clean")[0])
+    rng = np.random.default_rng(1)
+    pieces = [(0, length), (0, 100), (length - 100, 100), (length - 1, 1)]
+    pieces += [(int(s), 3000) for s in rng.integers(0, length - 3000, 10)]
+    for start, samples in pieces:
+        piece = sources.read("clean", Piece(0, start, samples))
+        error = piece - whole[start : start + samples]
+        # What the filter's response beyond the 20 ms that are read on either side
+        # would add: 80 dB below the noise's standard deviation.
+        assert np.abs(error).max() < 0.1 * 1e-4
+
+
+@pytest.mark.parametrize(("rate", "new_rate"), RATES)
+def test_a_resampled_piece_is_aligned(source, rate, new_rate):
+    # A tone's samples are known at any rate. Half a sample's delay of it would be 0.1.
+    time, hz = np.arange(rate) / rate, 1000
+    sources = source(np.sin(2 * np.pi * hz * time), rate, new_rate)
+    start = 4321
+    piece = sources.read("clean", Piece(0, start, 2000))
+    expected = np.sin(2 * np.pi * hz * np.arange(start, start + 2000) / new_rate)
+    assert np.abs(piece - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 10, 441, 1000, 1323, 1324])
+@pytest.mark.parametrize(("rate", "new_rate"), RATES)
+def test_a_short_file_can_be_read_as_a_whole(source, rate, new_rate, samples):
+    sources = source(noise(samples), rate, new_rate)
+    length = int(sources.samples("clean")[0])
+    assert length == samples * new_rate // rate
+    if length:
+        assert len(sources.read("clean", Piece(0, 0, length))) == length
+
+
+def test_responses_are_read_whole(source):
+    signal = noise(3000)
+    sources = source(signal, 48000, 16000, kind="rir")
+    response = sources.read("rir", Piece(0, 0, 0))
+    expected = soxr.resample(signal.astype(np.float32), 48000, 16000)
+    np.testing.assert_allclose(response, expected, atol=1e-6)  # float32
+
+
+def test_of_several_channels_the_first_is_read(source):
+    signal = noise(2000).reshape(-1, 2).astype(np.float32)
+    sources = source(signal, 16000, 16000)
+    piece = sources.read("clean", Piece(0, 100, 500))
+    np.testing.assert_array_equal(piece, signal[100:600, 0])
+
+
+# Files that are not what they were
+
+
+def remake(change, tmp_path):
+    path = tmp_path / "speech/a.wav"
+    if change == "gone":
+        path.unlink()
+    elif change == "a folder":
+        path.unlink()
+        path.mkdir()
+    elif change == "shorter":
+        soundfile.write(path, noise(4000), 48000)
+    elif change == "cut off":
+        path.write_bytes(path.read_bytes()[:9000])
+    elif change == "text":
+        path.write_text("not audio")
+    elif change == "NaN":
+        signal = noise(48000)
+        signal[9000] = np.nan
+        soundfile.write(path, signal, 48000, subtype="FLOAT")
+    elif change == "another rate":
+        soundfile.write(path, noise(48000), 44100)
+
+
+REASONS = {
+    "gone": "No such file",
+    "a folder": "Is a directory",
+    "shorter": "shorter|seek|[Ii]nternal psf_fseek",
+    "cut off": "shorter|seek|[Ii]nternal psf_fseek",
+    "text": "[Ff]ormat not recogni[sz]ed",
+    "NaN": "NaN or infinite",
+    "another rate": "it has 44100 Hz and had 48000 Hz before",
+}
+
+
+@pytest.mark.parametrize("new_rate", [48000, 16000])
+@pytest.mark.parametrize("change", REASONS)
+def test_a_changed_file_is_named_with_the_reason(source, tmp_path, change, new_rate):
+    sources = source(noise(48000), 48000, new_rate)
+    remake(change, tmp_path)
+    for start in (new_rate // 16, new_rate // 8):  # within what is left, and behind it
+        piece = Piece(0, start, new_rate // 4)
+        with pytest.raises(UnreadableFileError, match=REASONS[change]) as raised:
+            sources.read("clean", piece)
+        assert raised.value.file == "speech/a.wav"
+        assert str(raised.value).startswith("speech/a.wav: ")
+
+
+def test_too_many_open_files_are_no_fault_of_the_file():
+    def open_file():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with pytest.raises(OSError, match="Too many") as raised:
+        read_piece(open_file, "a.wav", (0, 1), 16000, 16000)
+    assert not isinstance(raised.value, UnreadableFileError)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (None, FileNotFoundError, "clean.json does not exist: prepare the data first"),
+        ("{}", ValueError, "clean.json names no file"),
+        ('{"a.wav": {"samples": 1}}', ValueError, "a.wav has no samples or no sample_"),
+    ],
+)
+def test_wrong_manifests_are_errors(tmp_path, content, error, message):
+    if content is not None:
+        (tmp_path / "clean.json").write_text(content)
+    with pytest.raises(error, match=message):
+        Sources({"clean": tmp_path / "clean.json"}, tmp_path, 16000)
+
+
+def test_a_kind_without_manifest_has_no_files(source):
+    assert len(source(noise(10), 16000, 16000).samples("rir")) == 0
