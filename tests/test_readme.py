@@ -21,7 +21,7 @@ def test_first_snippet_runs():
 
 def test_snippet_that_enhances_runs(exported, tmp_path, monkeypatch):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    snippet = re.findall(r"```python\n(.*?)```", text, re.S)[1]
+    _, snippet, onnx_snippet, *_ = re.findall(r"```python\n(.*?)```", text, re.S)
     monkeypatch.chdir(tmp_path)
     exported.rename("quiet")
     noisy = 0.1 * torch.randn(2, 8000)
@@ -33,6 +33,11 @@ def test_snippet_that_enhances_runs(exported, tmp_path, monkeypatch):
     )
     assert scope["stream"].latency_ms == 60
     assert 0 < len(scope["rest"]) <= 960  # 60 ms
+    exec(onnx_snippet, scope)
+    pieces = [scope["stream"].push(noisy[0]), scope["stream"].flush()]
+    expected = scope["enhancer"].enhance_batch(noisy[:1])[0]
+    # In another order of summation, of signals of about 0.1.
+    torch.testing.assert_close(torch.cat(pieces), expected, atol=1e-6, rtol=0)
 
 
 def test_page_on_your_own_model_runs():
