@@ -5,6 +5,7 @@ in this folder.
 """
 
 import argparse
+import itertools
 import multiprocessing
 import os
 import resource
@@ -29,6 +30,7 @@ from speechbrain_mal.models import DeepFilterNet2
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 MIXTURES = 20  # of one timed call
+EXAMPLES = 48000  # of an epoch, as in the recipe
 
 
 def main() -> None:
@@ -60,21 +62,12 @@ def main() -> None:
             f"\nOne worker makes {rates['plain files, as trained']:.1f} times what the "
             "training step consumes."
         )
-        print("\n| mixtures | memory of a worker, MiB |\n|---:|---:|")
-        context = multiprocessing.get_context("spawn")  # nothing of this process in it
-        worker = context.Process(target=memory, args=(args, folder))
-        worker.start()
-        worker.join()
+        print_memory(args, folder)
 
 
 def mixing(args: argparse.Namespace, p_reverb: float) -> Mixing:
-    """Return the recipe's settings."""
-    return Mixing(
-        seconds=args.seconds,
-        sample_rate=args.sample_rate,
-        p_reverb=p_reverb,
-        noises=[1, 2, 3],
-    )
+    """Return the recipe's settings, but for reverberation: 2 to 5 noises."""
+    return Mixing(seconds=args.seconds, sample_rate=args.sample_rate, p_reverb=p_reverb)
 
 
 def plain(args: argparse.Namespace, folder: str, p_reverb: float) -> Callable:
@@ -85,8 +78,8 @@ def plain(args: argparse.Namespace, folder: str, p_reverb: float) -> Callable:
         args.data_folder,
         args.sample_rate,
     )
-    dataset = mixed_dataset(mixing(args, p_reverb), sources, 10**6)
-    numbers = iter(range(10**6))
+    dataset = mixed_dataset(mixing(args, p_reverb), sources, EXAMPLES)
+    numbers = itertools.cycle(range(EXAMPLES))
 
     def make() -> None:
         for _ in range(MIXTURES):
@@ -136,16 +129,33 @@ def table(
     return times
 
 
-def memory(args: argparse.Namespace, folder: str) -> None:
-    """Print this process' memory along an epoch of mixtures."""
-    make = plain(args, folder, 0.1)
-    made = 0
-    for target in (args.epoch // 10, args.epoch // 2, args.epoch):
+def print_memory(args: argparse.Namespace, folder: str) -> None:
+    """Print the memory of a worker along an epoch, of each kind in a process."""
+    made = [args.epoch // 10, args.epoch // 2, args.epoch]
+    context = multiprocessing.get_context("spawn")  # nothing of this process in it
+    with context.Pool(1, maxtasksperchild=1) as pool:
+        kinds = [(args, folder, made, kind) for kind in ("plain", "shards")]
+        plain_mib, shards_mib = pool.starmap(memory, kinds, chunksize=1)
+    print("\n| mixtures | worker on plain files, MiB | on shards, MiB |")
+    print("|---:|---:|---:|")
+    for row in zip(made, plain_mib, shards_mib, strict=True):
+        print(f"| {row[0]} | {row[1]:.1f} | {row[2]:.1f} |")
+
+
+def memory(
+    args: argparse.Namespace, folder: str, targets: list[int], kind: str
+) -> list[float]:
+    """Return this process' memory in MiB after so many mixtures."""
+    torch.set_num_threads(1)
+    make = plain(args, folder, 0.1) if kind == "plain" else sharded(args, folder)
+    made, found = 0, []
+    for target in targets:
         while made < target:
             make()
             made += MIXTURES
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        print(f"| {made} | {pages * resource.getpagesize() / 2**20:.0f} |")
+        found.append(pages * resource.getpagesize() / 2**20)
+    return found
 
 
 def parse_arguments() -> argparse.Namespace:
