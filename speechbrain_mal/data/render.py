@@ -65,7 +65,8 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
     Raises
     ------
     SilentSegmentError
-        If the speech or the noise is silent: take the plan of the next attempt.
+        If the speech, the noise or the impulse response is silent: take the plan of
+        the next attempt.
 
     Example
     -------
@@ -82,6 +83,8 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
     speech = clean = _track(plan.speech, "clean", read)
     if plan.rir is not None:
         rir = read("rir", Piece(plan.rir, 0, 0))
+        if not rir.any():
+            raise SilentSegmentError("a room impulse response is silent")
         early_samples = round(mixing.early_ms / 1000 * rate)
         speech, early = reverberate(speech, rir, early_samples)
         clean = early if mixing.target == "early" else speech
