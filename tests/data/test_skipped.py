@@ -85,6 +85,18 @@ def test_a_file_is_named_once_and_an_example_counted_once(corpus, caplog):
     assert skipped.summary().startswith(f"{skipped.met} of {EXAMPLES} examples met")
 
 
+def test_a_file_is_named_once_whatever_meets_it(corpus):
+    remove(corpus / "clean/3.wav")
+    (corpus / "skipped.txt").write_text("clean/33.wav\tgone\n")  # a longer name
+    for _ in range(2):  # the second as after a resume
+        skipped = SkippedFiles(max_share=1.0, log=corpus / "skipped.txt")
+        dataset = mixtures(corpus, skipped)
+        for _ in range(2):  # a new worker each
+            list(SaveableDataLoader(dataset, batch_size=4, num_workers=1))
+    lines = (corpus / "skipped.txt").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["clean/33.wav", "clean/3.wav"]
+
+
 @pytest.mark.parametrize("kind", ["clean", "noise", "rir"])
 def test_silence_is_stood_in_for_and_not_counted(corpus, kind):
     shutil.copytree(corpus / "clean", corpus / "rir")  # what they hold plays no part
