@@ -1,0 +1,331 @@
+"""Mixtures as they were asked for: SNR, levels, target, rooms, bands, full scale."""
+
+import numpy as np
+import pytest
+from scipy.signal import correlate, welch
+
+from speechbrain_mal.data import Mixing
+from speechbrain_mal.data.plan import Planner
+from speechbrain_mal.data.render import SilentSegmentError, render
+
+RATE = 16000
+EXAMPLES = 1000
+DELAY = 160  # of the direct sound in the impulse responses below
+
+
+def speechlike(samples, rng):
+    """Return noise that is on for 0.1 to 0.4 s and off as long: active and pauses."""
+    envelope = np.zeros(samples)
+    start = 0
+    while start < samples:
+        on, off = rng.integers(RATE // 10, RATE * 4 // 10, 2)
+        envelope[start : start + on] = 1
+        start += on + off
+    return 0.1 * envelope * rng.standard_normal(samples)
+
+
+class Corpus:
+    """Files in memory, and what reads them: as `Sources` does."""
+
+    def __init__(self, clean_seconds=3.0, noise_seconds=0.3, seed=0):
+        rng = np.random.default_rng(seed)
+        samples, noise_samples = (
+            round(s * RATE) for s in (clean_seconds, noise_seconds)
+        )
+        taps = np.arange(RATE // 5)
+        tail = 0.2 * rng.standard_normal((5, len(taps))) * np.exp(-taps / 1000)
+        tail[:, :DELAY] = 0
+        tail[:, DELAY] = -1.0  # the sign of the direct sound doesn't matter
+        self.files = {
+            "clean": [speechlike(samples, rng) for _ in range(6)],
+            "noise": [0.1 * rng.standard_normal(noise_samples) for _ in range(40)],
+            "rir": list(tail),
+        }
+
+    def __call__(self, kind, piece):
+        signal = self.files[kind][piece.file]
+        if kind != "rir":
+            signal = signal[piece.start : piece.start + piece.samples]
+        return signal.astype(np.float32)
+
+    def mix(self, examples, **settings):
+        """Yield the plan and the mixture of each example."""
+        mixing = Mixing(**{"seconds": 1, "sample_rate": RATE, **settings})
+        lengths = [list(map(len, self.files[kind])) for kind in ("clean", "noise")]
+        planner = Planner(mixing, *lengths, rirs=5)
+        for index in range(examples):
+            plan = planner(1, index)
+            yield plan, render(plan, mixing, self)
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return Corpus()
+
+
+PLAIN = {
+    f"p_{name}": 0.0
+    for name in ("filter", "reverb", "clipping", "noise_clipping", "band_limit")
+}
+
+
+def power_db(signal):
+    return 10 * np.log10(np.mean(np.square(signal, dtype=np.float64)))
+
+
+def active_db(speech):
+    """Return the level of frames of 20 ms that are within 40 dB of the loudest."""
+    frames = [
+        power_db(speech[start : start + 320] + 1e-12)
+        for start in range(0, len(speech) - 319, 320)
+    ]
+    active = [frame for frame in frames if frame >= max(frames) - 40]
+    return 10 * np.log10(np.mean(10 ** (np.array(active) / 10)))
+
+
+def band_db(wave, low, high):
+    frequencies, density = welch(wave, RATE, nperseg=1024)
+    band = (frequencies > low) & (frequencies < high)
+    return 10 * np.log10(np.mean(density[band]) + 1e-30)
+
+
+# Levels
+
+
+def test_snr_is_the_one_asked_for_whatever_else_is_done(corpus):
+    everything = {name: 0.5 for name in PLAIN} | {"p_attenuation": 0.5}
+    for target in ("early", "reverberant"):
+        mixtures = corpus.mix(EXAMPLES // 2, target=target, noises=[1, 2], **everything)
+        for plan, mixture in mixtures:
+            speech = mixture.clean
+            if plan.attenuation_db is not None:  # without the noise that it keeps
+                speech = speech - mixture.noise * 10 ** (-plan.attenuation_db / 20)
+            snr_db = active_db(speech) - power_db(mixture.noise)
+            # At 40 dB the sums are of float32 numbers of very different sizes.
+            assert snr_db == pytest.approx(plan.snr_db, abs=0.1)
+
+
+def test_share_of_reverberant_speech_is_the_one_asked_for(corpus):
+    settings = {**PLAIN, "p_reverb": 0.3, "noises": 1}
+    mixtures = [m for _, m in corpus.mix(EXAMPLES, **settings)]
+    wet = [not np.array_equal(m.speech, m.clean) for m in mixtures]
+    # Four standard deviations of a binomial distribution.
+    assert np.mean(wet) == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / EXAMPLES))
+
+
+def test_levels_are_those_asked_for(corpus):
+    levels = {"low": -40, "high": -20}
+    for plan, mixture in corpus.mix(200, gain_db=None, level_db=levels):
+        assert -40 <= plan.level_db <= -20
+        assert power_db(mixture.noisy) == pytest.approx(plan.level_db, abs=0.01)
+
+
+def test_a_gain_is_relative_to_the_recording(corpus):
+    for plan, mixture in corpus.mix(100, **PLAIN, snr_db=10, gain_db=[-12, 0, 3]):
+        (piece,) = plan.speech.pieces
+        recorded = 10 ** (plan.gain_db / 20) * corpus("clean", piece)
+        np.testing.assert_allclose(mixture.clean, recorded, rtol=1e-5)  # float32
+
+
+def test_gains_of_noises_are_relative_to_each_other(corpus):
+    # One is a tone, the other white: the tone's line stands above the white noise's.
+    tone = np.sin(2 * np.pi * 1000 / RATE * np.arange(RATE))
+    white = np.random.default_rng(0).standard_normal(RATE)
+    other = Corpus()
+    other.files["noise"] = [0.3 * tone, 0.01 * white]
+    mixtures = other.mix(30, **PLAIN, noises=2, noise_gain_db=[-6, 0, 6])
+    for plan, mixture in mixtures:
+        gains = {t.pieces[0].file: t.gain_db for t in plan.noises}
+        line = tone @ mixture.noise / (tone @ tone) * tone
+        found = power_db(line) - power_db(mixture.noise - line)
+        # What white noise has of a tone by chance: a 126th of its amplitude, which is
+        # 6 % of a tone 12 dB below it.
+        assert found == pytest.approx(gains[0] - gains[1], abs=1)
+
+
+def test_nothing_exceeds_full_scale_and_proportions_stay(corpus):
+    loud = {"gain_db": None, "level_db": 10, "noises": 1, "p_reverb": 0.5}
+    quiet = {**loud, "level_db": -40}
+    pairs = zip(corpus.mix(100, **loud), corpus.mix(100, **quiet), strict=True)
+    for (_, mixture), (_, reference) in pairs:
+        peaks = [np.abs(wave).max() for wave in (mixture.noisy, mixture.clean)]
+        assert max(peaks) == pytest.approx(1, abs=1e-6)  # float32
+        gain = np.abs(mixture.noisy).max() / np.abs(reference.noisy).max()
+        for name in ("noisy", "clean", "speech", "noise"):
+            wave, expected = getattr(mixture, name), gain * getattr(reference, name)
+            np.testing.assert_allclose(wave, expected, atol=1e-5)
+
+
+# The target
+
+
+def test_noisy_is_speech_and_noise_at_the_targets_scale(corpus):
+    settings = dict.fromkeys(PLAIN, 0.5) | {"gain_db": None, "level_db": [-30, 5]}
+    dry = 0
+    for plan, mixture in corpus.mix(300, **settings):
+        difference = mixture.noisy - mixture.noise
+        np.testing.assert_allclose(difference, mixture.speech, atol=1e-6)  # float32
+        if plan.rir is plan.cutoff_hz is plan.speech.clipping is None:
+            np.testing.assert_array_equal(mixture.clean, mixture.speech)
+            dry += 1
+        elif plan.rir is plan.speech.clipping is None:
+            band = 500, plan.cutoff_hz - 500  # clear of the filter's transition
+            levels_db = [band_db(m, *band) for m in (mixture.speech, mixture.clean)]
+            assert levels_db[0] == pytest.approx(levels_db[1], abs=0.01)
+    assert dry > 10
+
+
+def test_a_target_that_keeps_noise_has_it_so_many_db_lower(corpus):
+    settings = PLAIN | {"p_attenuation": 1, "attenuation_db": [6, 20], "noises": 1}
+    for plan, mixture in corpus.mix(100, **settings):
+        kept = mixture.clean - mixture.speech
+        expected = 10 ** (-plan.attenuation_db / 20) * mixture.noise
+        np.testing.assert_allclose(kept, expected, atol=1e-6)  # float32
+
+
+def test_a_target_without_attenuation_has_no_noise(corpus):
+    for _, mixture in corpus.mix(50, **PLAIN):
+        np.testing.assert_array_equal(mixture.clean, mixture.speech)
+
+
+# Rooms
+
+
+def lag_of(wave, reference):
+    """Return by how many samples a wave comes later than another."""
+    correlation = np.abs(correlate(wave, reference, method="fft"))
+    return int(np.argmax(correlation)) - len(reference) + 1
+
+
+@pytest.mark.parametrize("target", ["early", "reverberant"])
+def test_rooms_delay_nothing(corpus, target):
+    settings = PLAIN | {"p_reverb": 1, "target": target, "snr_db": 40}
+    for plan, mixture in corpus.mix(50, **settings):
+        dry = corpus("clean", plan.speech.pieces[0])
+        for wave in (mixture.noisy, mixture.clean, mixture.speech):
+            assert lag_of(wave, dry) == 0
+        assert mixture.clean @ dry > 0  # the sign is that of the recording
+
+
+def test_early_target_has_no_late_reflections(corpus):
+    settings = PLAIN | {"p_reverb": 1, "early_ms": 20.0}
+    early = round(0.02 * RATE)
+    plan, mixture = next(iter(corpus.mix(1, **settings)))
+    dry = corpus("clean", plan.speech.pieces[0])
+    taps = corpus.files["rir"][plan.rir][DELAY : DELAY + early + 1]
+    expected = np.convolve(dry, taps / taps[0])[: len(dry)]
+    gain = np.linalg.norm(dry) / np.linalg.norm(expected)  # the power of the dry speech
+    scale = 10 ** (plan.gain_db / 20)
+    np.testing.assert_allclose(mixture.clean, scale * gain * expected, atol=1e-5)
+    late = mixture.speech - mixture.clean
+    # The mixture has the same direct sound and more: the rest starts 20 ms later.
+    first = np.flatnonzero(np.abs(dry) > 0)[0]
+    assert np.abs(late[: first + early]).max() < 1e-5 < np.abs(late).max()
+
+
+def test_reverberant_target_is_the_speech_of_the_mixture(corpus):
+    settings = PLAIN | {"p_reverb": 1, "target": "reverberant"}
+    for _, mixture in corpus.mix(20, **settings):
+        np.testing.assert_array_equal(mixture.clean, mixture.speech)
+
+
+# Noise
+
+
+def repetition(noise):
+    """Return the largest autocorrelation from 10 ms on, relative to that at 0."""
+    correlation = correlate(noise, noise, method="fft")[len(noise) - 1 :]
+    return np.abs(correlation[RATE // 100 :]).max() / correlation[0]
+
+
+def test_noise_never_repeats(corpus):
+    # All noise is white and shorter than the mixture: without a repetition only chance
+    # correlates, by 1 / sqrt(16000) and, of 16000 lags, five times that at most.
+    chance = 6 / np.sqrt(RATE)
+    once = corpus("noise", type("Piece", (), {"file": 0, "start": 0, "samples": 4800}))
+    assert repetition(np.tile(once, 4)[:RATE]) > 10 * chance
+    settings = PLAIN | {"noises": [1, 2, 5]}
+    for _, mixture in corpus.mix(100, **settings):
+        assert repetition(mixture.noise) < chance
+
+
+def test_where_noises_join_their_power_stays(corpus):
+    settings = PLAIN | {"noises": 1, "gain_db": 0, "snr_db": 10, "seconds": 2}
+    waves = []
+    for plan, mixture in corpus.mix(200, **settings):
+        wave = mixture.noise / np.sqrt(np.mean(mixture.noise**2))
+        (track,) = plan.noises
+        middle = track.pieces[0].samples - track.fade // 2
+        waves.append(wave[middle - track.fade // 4 : middle + track.fade // 4])
+    # Mean of 200 x 800 squares of normal numbers, and each mixture's own scaling.
+    assert np.mean(np.square(waves)) == pytest.approx(1, abs=0.03)
+
+
+# Microphones
+
+
+def test_band_limit_is_of_the_mixture_not_of_the_target(corpus):
+    settings = PLAIN | {"p_band_limit": 1, "cutoff_hz": 4000, "noises": 1, "snr_db": 0}
+    for _, mixture in corpus.mix(20, **settings):
+        inside, outside = (500, 3500), (4100, 8000)
+        for wave in (mixture.noisy, mixture.speech, mixture.noise):
+            # The filter's 80 dB, less what the window of the analysis leaks.
+            assert band_db(wave, *inside) - band_db(wave, *outside) > 70
+        assert (
+            abs(band_db(mixture.clean, *inside) - band_db(mixture.clean, *outside)) < 3
+        )
+        assert lag_of(mixture.speech, mixture.clean) == 0
+
+
+def test_clipping_is_of_the_mixtures_speech_not_of_the_target(corpus):
+    settings = PLAIN | {"p_clipping": 1, "clipping": [0.1, 0.5]}
+    for plan, mixture in corpus.mix(50, **settings):
+        limit = plan.speech.clipping * np.abs(mixture.clean).max()
+        expected = np.clip(mixture.clean, -limit, limit)
+        np.testing.assert_allclose(mixture.speech, expected, atol=1e-6)  # float32
+        assert np.abs(mixture.speech).max() < 0.6 * np.abs(mixture.clean).max()
+
+
+def test_noises_are_clipped_too(corpus):
+    settings = PLAIN | {"p_noise_clipping": 1, "noise_clipping": 0.1, "noises": 1}
+    for _, mixture in corpus.mix(20, **settings):
+        size = np.abs(mixture.noise)
+        # White noise clipped at a tenth of its peak, some 4 deviations: 70 % is there.
+        assert np.mean(size > 0.999 * size.max()) > 0.5
+
+
+def test_filters_color_the_target_and_the_mixture_alike(corpus):
+    settings = PLAIN | {"p_filter": 1, "noises": 1, "snr_db": 10, "gain_db": [-6, 0]}
+    for plan, mixture in corpus.mix(20, **settings):
+        np.testing.assert_array_equal(mixture.clean, mixture.speech)
+        gain = 10 ** (plan.gain_db / 20)
+        dry = gain * corpus("clean", plan.speech.pieces[0])
+        b1, b2, a1, a2 = plan.speech.filter
+        z = np.exp(2j * np.pi * np.array([1000, 6000]) / RATE)
+        response = 20 * np.log10(np.abs((z**2 + b1 * z + b2) / (z**2 + a1 * z + a2)))
+        found = [
+            band_db(mixture.clean, hz - 500, hz + 500)
+            - band_db(dry, hz - 500, hz + 500)
+            for hz in (1000, 6000)
+        ]
+        np.testing.assert_allclose(found, response, atol=0.3)  # of a band, not a tone
+
+
+# Silence
+
+
+@pytest.mark.parametrize("kind", ["clean", "noise"])
+def test_silence_is_told(kind):
+    silent = Corpus()
+    silent.files[kind] = [np.zeros_like(signal) for signal in silent.files[kind]]
+    with pytest.raises(SilentSegmentError, match=f"a {kind} segment is silent"):
+        next(silent.mix(1))
+
+
+def test_noise_without_anything_in_the_band_is_told():
+    high = Corpus()
+    time = np.arange(RATE) / RATE
+    high.files["noise"] = [np.sin(2 * np.pi * 7000 * time) * np.hanning(RATE)]
+    settings = PLAIN | {"p_band_limit": 1, "cutoff_hz": 4000, "noises": 1}
+    with pytest.raises(SilentSegmentError, match="no noise in the band"):
+        next(high.mix(1, **settings))
