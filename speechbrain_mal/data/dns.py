@@ -123,6 +123,7 @@ def prepare_dns(
         "valid_share": valid_share,
         "sample_rate": sample_rate,
         "decode": decode,
+        "max_bad_share": max_bad_share,
     }
     if is_current(save_folder, manifests, stamp):
         logger.info(f"Manifests of {data_folder} are up to date in {save_folder}")
@@ -133,7 +134,8 @@ def prepare_dns(
     for (split, kind), files in names.items():
         problems = {name: _problem(facts[name], kind, sample_rate) for name in files}
         bad = [(name, problem) for name, problem in problems.items() if problem]
-        _check_share(data_folder / folders[kind], bad, len(files), max_bad_share)
+        where = folders if split == "train" else valid_folders
+        _check_share(data_folder / where[kind], bad, len(files), max_bad_share)
         left_out += bad
         contents[f"{split}_{kind}.json"] = {
             name: _entry(name, facts[name], kind)
@@ -207,7 +209,7 @@ def _audio_files(data_folder: Path, parts: Sequence[str], kind: str) -> list[str
             f"{', '.join(str(data_folder / part) for part in parts)} has no .wav or"
             " .flac file: is it fully unpacked?"
         )
-    return sorted(files)
+    return sorted(set(files))  # of subsets, one may lie within another
 
 
 def _stop(error: OSError) -> None:

@@ -1,20 +1,24 @@
-"""What mixtures are made of: settings, those of DeepFilterNet2's public training.
+"""The settings of mixtures, as DeepFilterNet2's public training has them.
 
 A value that is drawn anew for every mixture is given as a number (always this one), a
-list (any of them, equally often) or `{low: a, high: b}` (uniformly from a to b).
+list (any of them, equally often) or a range such as `-5..40` (uniformly from one to the
+other). All three can be given on the command line in place of each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Real
 
 import numpy as np
 
 from speechbrain_mal.data.epoch import SharedEpoch
 
-Choice = float | Sequence[float] | Mapping[str, float]
+_ANY = (-200.0, 200.0)  # dB
+
+Choice = float | str | Sequence[float]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -36,7 +40,8 @@ class Mixing(SharedEpoch):
     seed : int
         Another seed gives other mixtures; not negative.
     noises : Choice
-        How many noises are summed. A noise takes several files if they are short.
+        How many noises are summed (of a range: rounded). A noise takes several files
+        if they are short.
     snr_db : Choice
         Power of the clean speech on its active frames over that of the noise on the
         whole segment, in dB.
@@ -77,7 +82,7 @@ class Mixing(SharedEpoch):
 
     Example
     -------
-    >>> mixing = Mixing(seconds=3, sample_rate=48000, snr_db={"low": -5, "high": 20})
+    >>> mixing = Mixing(seconds=3, sample_rate=48000, snr_db="-5..20")
     >>> mixing.samples
     144000
     """
@@ -95,13 +100,13 @@ class Mixing(SharedEpoch):
     target: str = "early"
     early_ms: float = 20.0
     p_clipping: float = 0.0
-    clipping: Choice = (0.05, 0.1, 0.25, 0.5, 0.9)
+    clipping: Choice = "0.05..0.9"
     p_noise_clipping: float = 0.1
-    noise_clipping: Choice = (0.01, 0.05, 0.1, 0.25, 0.5)
+    noise_clipping: Choice = "0.01..0.5"
     p_band_limit: float = 0.0
     cutoff_hz: Choice = (4000, 6000, 8000, 10000, 12000, 16000, 20000, 22050)
     p_attenuation: float = 0.0
-    attenuation_db: Choice = (6, 10, 20, 40)
+    attenuation_db: Choice = "6..40"
 
     def __post_init__(self):
         super().__init__()
@@ -124,7 +129,7 @@ class Mixing(SharedEpoch):
                 f"gain_db is {self.gain_db} and level_db is {self.level_db}: give one,"
                 " and null for the other"
             )
-        if isinstance(self.cutoff_hz, Sequence):
+        if isinstance(self.cutoff_hz, Sequence) and not isinstance(self.cutoff_hz, str):
             below = [f for f in self.cutoff_hz if f < self.sample_rate / 2]
             self.cutoff_hz = below or self.cutoff_hz
         self._check("noises", 1, float("inf"))
@@ -151,18 +156,15 @@ class Mixing(SharedEpoch):
             )
 
 
-_ANY = (-200.0, 200.0)  # dB
-
-
 def limits(name: str, choice: Choice) -> tuple[float, float]:
-    """Return the lowest and the highest value of a choice.
+    """Return the lowest and the highest value of a choice; of a range, its ends.
 
     Arguments
     ---------
     name : str
         What the setting is called, for the error.
     choice : Choice
-        A number, a list, or `{low: , high: }`.
+        A number, a list, or a range.
 
     Raises
     ------
@@ -171,21 +173,21 @@ def limits(name: str, choice: Choice) -> tuple[float, float]:
 
     Example
     -------
-    >>> limits("snr_db", [0, -5, 40])
-    (-5, 40)
+    >>> limits("snr_db", [0, -5, 40]), limits("snr_db", "-5..7.5")
+    ((-5, 40), (-5.0, 7.5))
     """
-    if isinstance(choice, Mapping) and choice.keys() == {"low", "high"}:
-        values = [choice["low"], choice["high"]]
-    elif isinstance(choice, Sequence) and not isinstance(choice, str) and choice:
-        values = sorted(choice) if all(isinstance(v, Real) for v in choice) else [None]
-    else:
-        values = [choice]
-    if not all(isinstance(value, Real) for value in values):
-        raise ValueError(
-            f"{name} is {choice!r}: give a number, a list of numbers, or"
-            " {low: number, high: number}"
-        )
-    return values[0], values[-1]
+    try:
+        values = [choice] if isinstance(choice, Real) else list(choice)
+        if isinstance(choice, str):
+            return _ends(choice)
+        if values and all(isinstance(value, Real) for value in values):
+            return min(values), max(values)
+    except (TypeError, ValueError):  # not even a sequence; no numbers in a range
+        pass
+    raise ValueError(
+        f"{name} is {choice!r}: give a number, a list of numbers, or a range such as"
+        " -5..40"
+    )
 
 
 def draw(choice: Choice, rng: np.random.Generator) -> float:
@@ -193,14 +195,21 @@ def draw(choice: Choice, rng: np.random.Generator) -> float:
 
     Example
     -------
-    >>> draw({"low": 3, "high": 3}, np.random.default_rng(0))
+    >>> draw("3..3", np.random.default_rng(0))
     3.0
     """
     # Of all that a Generator gives, `random` is the least likely to change between
     # releases of NumPy; everything else is computed from it.
     number = rng.random()
-    if isinstance(choice, Mapping):
-        return choice["low"] + number * (choice["high"] - choice["low"])
+    if isinstance(choice, str):
+        low, high = _ends(choice)
+        return low + number * (high - low)
     if isinstance(choice, Sequence):
         return float(choice[int(number * len(choice))])
     return float(choice)
+
+
+@lru_cache
+def _ends(text: str) -> tuple[float, float]:
+    low, high = text.split("..")
+    return float(low), float(high)

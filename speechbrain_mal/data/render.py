@@ -27,7 +27,7 @@ Read = Callable[[str, Piece], np.ndarray]
 
 
 class SilentSegmentError(ValueError):
-    """The drawn stretch of speech or noise has nothing in it to scale."""
+    """The drawn speech, or all of the drawn noise, has nothing in it to scale."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
     Raises
     ------
     SilentSegmentError
-        If the speech or the noise is silent: take the plan of the next attempt.
+        If the speech, the noise or the impulse response is silent: take the plan of
+        the next attempt.
 
     Example
     -------
@@ -79,9 +80,13 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
     True
     """
     rate = mixing.sample_rate
-    speech = clean = _track(plan.speech, "clean", read)
+    speech = clean = _join(plan.speech, "clean", read)
+    if power(speech) < _SILENT:
+        raise SilentSegmentError("the clean segment is silent")
     if plan.rir is not None:
         rir = read("rir", Piece(plan.rir, 0, 0))
+        if not rir.any():
+            raise SilentSegmentError("a room impulse response is silent")
         early_samples = round(mixing.early_ms / 1000 * rate)
         speech, early = reverberate(speech, rir, early_samples)
         clean = early if mixing.target == "early" else speech
@@ -92,7 +97,9 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
         speech = low_pass(speech, plan.cutoff_hz, rate)
         noise = low_pass(noise, plan.cutoff_hz, rate)
     if (noise_power := power(noise)) < _SILENT:
-        raise SilentSegmentError("there is no noise in the band of the mixture")
+        raise SilentSegmentError(
+            "the noise segment is silent, or has nothing in the band"
+        )
 
     wanted = active_power(clean, rate) * 10 ** (-plan.snr_db / 10)
     noise = noise * np.float32(np.sqrt(wanted / noise_power))
@@ -108,15 +115,16 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
     return Mixture(gain * noisy, gain * clean, gain * speech, gain * noise)
 
 
-def _track(track: Track, kind: str, read: Read) -> np.ndarray:
+def _join(track: Track, kind: str, read: Read) -> np.ndarray:
     signal = join([read(kind, piece) for piece in track.pieces], track.fade)
-    if power(signal) < _SILENT:
-        raise SilentSegmentError(f"a {kind} segment is silent")
     return signal if track.filter is None else color(signal, track.filter)
 
 
 def _noise(track: Track, read: Read) -> np.ndarray:
-    noise = _track(track, "noise", read)
+    noise = _join(track, "noise", read)
     if track.clipping is not None:
         noise = clip(noise, track.clipping)
-    return noise * np.float32(10 ** (track.gain_db / 20) / np.sqrt(power(noise)))
+    loudness = power(noise)
+    # A pause in a recording stays one among the others.
+    gain = 10 ** (track.gain_db / 20) / np.sqrt(loudness) if loudness > _SILENT else 0
+    return noise * np.float32(gain)

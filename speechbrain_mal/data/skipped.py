@@ -23,8 +23,8 @@ class SkippedFiles:
     max_share : float
         Training stops when more than this share of the examples met such a file.
     log : path, optional
-        Text file to which the name of each is added, with the reason. Without it they
-        are in the warnings only.
+        Text file to which the name of each is added once, with the reason. Without it
+        they are in the warnings only.
     min_examples : int
         Nothing is stopped before so many examples were made.
 
@@ -78,9 +78,7 @@ class SkippedFiles:
             self._named.add(file)
             logger.warning(f"Skipped: {file}: {reason}")
             if self.log is not None:
-                self.log.parent.mkdir(parents=True, exist_ok=True)
-                with open(self.log, "a", encoding="utf-8") as lines:
-                    lines.write(f"{file}\t{reason}\n")
+                self._write(self.log, file, reason)
         examples, met = self._counts.tolist()
         if examples >= self.min_examples and met > self.max_share * examples:
             where = f"; {self.log} names them" if self.log else ""
@@ -89,6 +87,16 @@ class SkippedFiles:
                 f" max_skipped_share allows; the last was {file}: {reason}{where}."
                 " Restore the files, or prepare the data again."
             )
+
+    @staticmethod
+    def _write(log: Path, file: str, reason: str) -> None:
+        # Workers are new in every epoch, and know nothing of what others named. Two
+        # that meet a file at the same instant may both write its name.
+        log.parent.mkdir(parents=True, exist_ok=True)
+        written = log.read_text(encoding="utf-8") if log.exists() else ""
+        if f"\n{file}\t" not in f"\n{written}":
+            with open(log, "a", encoding="utf-8") as lines:
+                lines.write(f"{file}\t{reason}\n")
 
     @property
     def met(self) -> int:

@@ -290,6 +290,32 @@ def test_no_usable_file_is_an_error_at_any_share(corpus, out):
         prepare(corpus, out, max_bad_share=1.0)
 
 
+def test_a_lower_share_is_looked_at_again(corpus, out, looked_at):
+    (corpus / "noise_fullband/bad.wav").write_bytes(b"")
+    prepare(corpus, out, max_bad_share=0.5)
+    looked_at.clear()
+    with pytest.raises(ValueError, match="1 of the 7 files"):
+        prepare(corpus, out, max_bad_share=0.1)
+    assert not looked_at
+
+
+def test_too_many_bad_files_of_validation_are_told_with_their_folder(corpus, out):
+    folders = {kind: f"dev/{kind}" for kind in KINDS}
+    for folder in folders.values():
+        write(corpus / folder / "0.wav")
+    (corpus / "dev/noise/0.wav").write_bytes(b"")
+    with pytest.raises(ValueError, match="1 of the 1 files of .*DNS4/dev/noise are"):
+        prepare(corpus, out, valid_folders=folders)
+
+
+def test_a_subset_within_another_counts_once(corpus, out):
+    for i in range(6):
+        (corpus / f"clean_fullband/read_speech/bad_{i}.wav").write_bytes(b"")
+    subsets = ["read_speech", "."]
+    with pytest.raises(ValueError, match="6 of the 34 files"):
+        prepare(corpus, out, clean_subsets=subsets)
+
+
 # Once
 
 

@@ -114,7 +114,7 @@ def test_share_of_reverberant_speech_is_the_one_asked_for(corpus):
 
 
 def test_levels_are_those_asked_for(corpus):
-    levels = {"low": -40, "high": -20}
+    levels = "-40..-20"
     for plan, mixture in corpus.mix(200, gain_db=None, level_db=levels):
         assert -40 <= plan.level_db <= -20
         assert power_db(mixture.noisy) == pytest.approx(plan.level_db, abs=0.01)
@@ -318,7 +318,7 @@ def test_filters_color_the_target_and_the_mixture_alike(corpus):
 def test_silence_is_told(kind):
     silent = Corpus()
     silent.files[kind] = [np.zeros_like(signal) for signal in silent.files[kind]]
-    with pytest.raises(SilentSegmentError, match=f"a {kind} segment is silent"):
+    with pytest.raises(SilentSegmentError, match=f"the {kind} segment is silent"):
         next(silent.mix(1))
 
 
@@ -327,5 +327,12 @@ def test_noise_without_anything_in_the_band_is_told():
     time = np.arange(RATE) / RATE
     high.files["noise"] = [np.sin(2 * np.pi * 7000 * time) * np.hanning(RATE)]
     settings = PLAIN | {"p_band_limit": 1, "cutoff_hz": 4000, "noises": 1}
-    with pytest.raises(SilentSegmentError, match="no noise in the band"):
+    with pytest.raises(SilentSegmentError, match="has nothing in the band"):
         next(high.mix(1, **settings))
+
+
+def test_a_pause_of_one_noise_stays_one_among_the_others():
+    half = Corpus()
+    half.files["noise"][0] = np.zeros_like(half.files["noise"][0])
+    for plan, mixture in half.mix(20, noises=2):
+        assert len(plan.noises) == 2 and mixture.noise.any()  # the other is heard

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -82,6 +83,38 @@ def test_a_file_is_named_once_and_an_example_counted_once(corpus, caplog):
     assert sorted(line.split("\t")[0] for line in lines) == names
     assert 0 < skipped.met <= EXAMPLES
     assert skipped.summary().startswith(f"{skipped.met} of {EXAMPLES} examples met")
+
+
+def test_a_file_is_named_once_whatever_meets_it(corpus):
+    remove(corpus / "clean/3.wav")
+    (corpus / "skipped.txt").write_text("clean/33.wav\tgone\n")  # a longer name
+    for _ in range(2):  # the second as after a resume
+        skipped = SkippedFiles(max_share=1.0, log=corpus / "skipped.txt")
+        dataset = mixtures(corpus, skipped)
+        for _ in range(2):  # a new worker each
+            list(SaveableDataLoader(dataset, batch_size=4, num_workers=1))
+    lines = (corpus / "skipped.txt").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["clean/33.wav", "clean/3.wav"]
+
+
+@pytest.mark.parametrize("kind", ["clean", "noise", "rir"])
+def test_silence_is_stood_in_for_and_not_counted(corpus, kind):
+    shutil.copytree(corpus / "clean", corpus / "rir")  # what they hold plays no part
+    manifest = (corpus / "clean.json").read_text().replace("clean/", "rir/")
+    (corpus / "rir.json").write_text(manifest)
+    for i in range(0, FILES, 2):
+        soundfile.write(corpus / f"{kind}/{i}.wav", np.zeros(2 * RATE), RATE)
+    mixing = Mixing(seconds=0.5, sample_rate=RATE, noises=1, p_reverb=0.5)
+    manifests = {name: corpus / f"{name}.json" for name in ("clean", "noise", "rir")}
+    sources = Sources(manifests, corpus, RATE)
+    skipped = SkippedFiles(max_share=0, min_examples=1)
+    made, again = (
+        noisy(mixed_dataset(mixing, sources, EXAMPLES, skipped)) for _ in range(2)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(made, again, strict=True))
+    # The speech has a standard deviation of 0.1, and the lowest gain is -6 dB.
+    assert min(float(wave.std()) for wave in made) > 0.04
+    assert skipped.met == 0
 
 
 def test_no_readable_file_at_all_is_an_error(corpus):
