@@ -192,8 +192,11 @@ def _write_means(tables: dict[str, dict[int, ScoreTable]], path: Path) -> None:
     for name, by_pass in tables.items():
         for number, table in by_pass.items():
             means = table.means()
+            clips = str(min(table.scored(column) for column in columns))
             lines.append(
-                ",".join([name, str(number), *(f"{means[c]:.4f}" for c in columns)])
+                ",".join(
+                    [name, str(number), clips, *(f"{means[c]:.4f}" for c in columns)]
+                )
             )
     write_atomically(path, "\n".join(lines) + "\n")
 

@@ -101,3 +101,5 @@ def test_curves_and_spectrograms(noisy, tmp_path):
     lines = (out / "passes.csv").read_text().splitlines()
     assert lines[0] == "system,pass,clips,si_sdr,estoi"
     assert len(lines) == 1 + 2 * len(passes_to_keep(12))
+    first = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+    assert first["pass"] == "0" and first["clips"] == "2" and first["estoi"] == "1.0000"
