@@ -18,7 +18,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from train_step import CLOCKS, PublicModel, Task, measure, median_ratio, timed
+from train_step import (
+    PublicModel,
+    Task,
+    add_comparison,
+    measure,
+    median_ratio,
+    timed,
+)
 
 from speechbrain_mal.inference import (
     MALEnhancement,
@@ -87,17 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0, help="of speech")
     parser.add_argument("--repeats", type=int, default=7, help="timed rounds")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--clock",
-        choices=list(CLOCKS),
-        default="wall",
-        help="cpu, with one thread, is for a machine that has other work",
-    )
-    parser.add_argument(
-        "--compare-public",
-        metavar="PYTHON",
-        help="interpreter of a venv with deepfilternet==0.5.6",
-    )
+    add_comparison(parser)
     parser.add_argument(
         "--minutes",
         type=float,

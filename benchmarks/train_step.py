@@ -67,6 +67,21 @@ def main() -> None:
         print_table(seconds, PUBLIC)
 
 
+def add_comparison(parser: argparse.ArgumentParser) -> None:
+    """Add the clock, and the public package to compare with."""
+    parser.add_argument(
+        "--clock",
+        choices=list(CLOCKS),
+        default="wall",
+        help="cpu, with one thread, is for a machine that has other work",
+    )
+    parser.add_argument(
+        "--compare-public",
+        metavar="PYTHON",
+        help="interpreter of a venv with deepfilternet==0.5.6",
+    )
+
+
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(
@@ -79,17 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="of a clip")
     parser.add_argument("--repeats", type=int, default=11, help="timed rounds")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument(
-        "--clock",
-        choices=list(CLOCKS),
-        default="wall",
-        help="cpu, with one thread, is for a machine that has other work",
-    )
-    parser.add_argument(
-        "--compare-public",
-        metavar="PYTHON",
-        help="interpreter of a venv with deepfilternet==0.5.6",
-    )
+    add_comparison(parser)
     parser.add_argument(
         "--data-folder",
         help=f"VoiceBank-DEMAND; at {SAMPLES_RATE} Hz the repository's sample of it",

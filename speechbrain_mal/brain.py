@@ -21,8 +21,8 @@ from speechbrain_mal.checkpoints import (
     selection,
 )
 from speechbrain_mal.metrics import Clip, evaluate
-from speechbrain_mal.metrics.registry import check_metrics, columns
 from speechbrain_mal.metrics.table import write_atomically
+from speechbrain_mal.settings import check_settings
 
 logger = get_logger(__name__)
 
@@ -101,43 +101,7 @@ class MALBrain(sb.Brain):
         self.state = TrainingState()
         if self.checkpointer is not None:
             self.checkpointer.add_recoverables({"loss": self.loss, "state": self.state})
-        self._check_settings()
-
-    def _check_settings(self) -> None:
-        h = self.hparams
-        for metrics in (h.valid_metrics, h.test_metrics):
-            check_metrics(metrics, getattr(h, "metric_options", None))
-        if h.refresh not in ("never", "epoch", "batch", "ema"):
-            raise ValueError(
-                f"refresh is never, epoch, batch or ema, not {h.refresh!r}."
-            )
-        if bool(self._baseline_folder) == bool(h.number_of_epochs):
-            raise ValueError(
-                f"number_of_epochs is {h.number_of_epochs} and baseline_folder is "
-                f"{self._baseline_folder!r}: phase two starts either from this run's "
-                "phase one (number_of_epochs > 0, baseline_folder null), or from "
-                "another run's (number_of_epochs 0 and its folder)."
-            )
-        known = ["loss", *self.loss.conventional, *columns(h.valid_metrics)]
-        if h.ckpt_metric not in known:
-            raise ValueError(f"ckpt_metric is one of {known}, not {h.ckpt_metric!r}.")
-
-        if h.freeze_encoder and not hasattr(self.enhancer, "encoder"):
-            raise ValueError(
-                f"freeze_encoder is True, but the {type(self.enhancer).__name__} in "
-                "modules has no attribute encoder: give it one (docs/your_model.md)."
-            )
-        parts = {"enhancer": self.enhancer}
-        for name, term in self.loss.added.items():
-            parts[f"encoder of {name}"] = getattr(term, "encoder", None)
-        for name, part in parts.items():
-            rate = getattr(part, "sample_rate", h.sample_rate)
-            if rate != h.sample_rate:
-                raise ValueError(
-                    f"sample_rate is {h.sample_rate}, but the {name} "
-                    f"({type(part).__name__}) was built for {rate} Hz: give it "
-                    "sample_rate: !ref <sample_rate>."
-                )
+        check_settings(self.hparams, self.loss, self.enhancer)
 
     @property
     def _baseline_folder(self) -> str | None:

@@ -14,31 +14,14 @@ def power(signal: np.ndarray) -> float:
     return float(np.mean(np.square(signal, dtype=np.float64)))
 
 
-def active_frames(signal: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return which frames of 20 ms hold speech, by their energy.
+def active_power(signal: np.ndarray, sample_rate: int) -> float:
+    """Return the mean square of speech over its active frames.
 
-    A frame is active if its power is within 40 dB of that of the loudest frame, the
+    A frame of 20 ms is active if its power is within 40 dB of that of the loudest, the
     range of STOI [1]. What is left at the end, shorter than a frame, is not looked at.
 
     [1] C. Taal et al., "An Algorithm for Intelligibility Prediction of Time-Frequency
     Weighted Noisy Speech", IEEE TASLP 2011, section II.A
-
-    Arguments
-    ---------
-    signal : array, `[samples]`
-        Clean speech.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    array of bool, `[frames]`
-    """
-    return _active(_frame_powers(signal, sample_rate))
-
-
-def active_power(signal: np.ndarray, sample_rate: int) -> float:
-    """Return the mean square of speech over its active frames (see `active_frames`).
 
     Arguments
     ---------
@@ -54,14 +37,11 @@ def active_power(signal: np.ndarray, sample_rate: int) -> float:
     (0.01, 0.005)
     """
     powers = _frame_powers(signal, sample_rate)
-    return float(powers[_active(powers)].mean())
+    active = powers >= powers.max() * 10 ** (-_RANGE_DB / 10)
+    return float(powers[active].mean())
 
 
 def _frame_powers(signal: np.ndarray, sample_rate: int) -> np.ndarray:
     frame = min(round(_FRAME_SECONDS * sample_rate), len(signal))
     frames = signal[: len(signal) // frame * frame].reshape(-1, frame)
     return np.mean(np.square(frames, dtype=np.float64), axis=1)
-
-
-def _active(powers: np.ndarray) -> np.ndarray:
-    return powers >= powers.max() * 10 ** (-_RANGE_DB / 10)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 
 from speechbrain_mal.data.mixing import Mixing
-from speechbrain_mal.data.plan import Planner
-from speechbrain_mal.data.render import SilentSegmentError, render
+from speechbrain_mal.data.plan import Plan, Planner
+from speechbrain_mal.data.render import Read, SilentSegmentError, render
 from speechbrain_mal.data.skipped import SkippedFiles
 from speechbrain_mal.data.sources import Sources, UnreadableFileError
 
@@ -59,26 +61,60 @@ class MixtureMaker:
 
         Raises
         ------
-        TooManySkippedError
-            When too many examples met unreadable files.
-        RuntimeError
-            When every attempt failed.
+        TooManySkippedError, RuntimeError
+            As of `make_mixture`.
         """
-        self.skipped.begin_example()
-        for attempt in range(_ATTEMPTS):
-            plan = self.planner(self.mixing.epoch, index, attempt)
-            try:
-                mixture = render(plan, self.mixing, self.sources.read)
-            except UnreadableFileError as error:
-                self.skipped.add(error.file, error.reason)
-            except SilentSegmentError:
-                continue
-            else:
-                return torch.from_numpy(mixture.noisy), torch.from_numpy(mixture.clean)
-        raise RuntimeError(
-            f"example {index} of epoch {self.mixing.epoch}: {_ATTEMPTS} draws met"
-            " nothing but silence or unreadable files; is the corpus mostly silent?"
+        return make_mixture(
+            self.planner, self.mixing, self.sources.read, index, self.skipped
         )
+
+
+def make_mixture(
+    planner: Planner,
+    mixing: Mixing,
+    read: Read,
+    index: int,
+    skipped: SkippedFiles,
+    note: Callable[[Plan], None] = lambda plan: None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `noisy` and `clean`, float32 `[samples]`, by the first plan that works.
+
+    Arguments
+    ---------
+    planner, mixing : Planner, Mixing
+        What draws the plans, and the settings with the epoch.
+    read : callable
+        As of `render`.
+    index : int
+        The example's number.
+    skipped : SkippedFiles
+        Where unreadable files are counted.
+    note : callable, optional
+        Told of every plan before it is tried.
+
+    Raises
+    ------
+    TooManySkippedError
+        When too many examples met unreadable files.
+    RuntimeError
+        When every attempt failed.
+    """
+    skipped.begin_example()
+    for attempt in range(_ATTEMPTS):
+        plan = planner(mixing.epoch, index, attempt)
+        note(plan)
+        try:
+            mixture = render(plan, mixing, read)
+        except UnreadableFileError as error:
+            skipped.add(error.file, error.reason)
+        except SilentSegmentError:
+            continue
+        else:
+            return torch.from_numpy(mixture.noisy), torch.from_numpy(mixture.clean)
+    raise RuntimeError(
+        f"example {index} of epoch {mixing.epoch}: {_ATTEMPTS} draws met nothing but"
+        " silence or unreadable files; is the corpus mostly silent?"
+    )
 
 
 def mixed_dataset(

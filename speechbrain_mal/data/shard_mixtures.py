@@ -8,18 +8,15 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from speechbrain_mal.data.mixing import Mixing
+from speechbrain_mal.data.mixtures import make_mixture
 from speechbrain_mal.data.plan import Plan, Planner
-from speechbrain_mal.data.render import SilentSegmentError, render
 from speechbrain_mal.data.segments import Piece
 from speechbrain_mal.data.shards import PackedFile, read_index, read_shard
 from speechbrain_mal.data.skipped import SkippedFiles
-from speechbrain_mal.data.sources import UnreadableFileError, read_piece
-
-_ATTEMPTS = 50
+from speechbrain_mal.data.sources import read_piece
 
 
 class ShardedMixtures(IterableDataset):
@@ -144,24 +141,13 @@ class ShardedMixtures(IterableDataset):
             len(lengths.get("rir", [])),
         )
         used: dict[str, set[int]] = {kind: set() for kind in kept}
-        self.skipped.begin_example()
-        for attempt in range(_ATTEMPTS):
-            plan = planner(self.mixing.epoch, index, attempt)
+
+        def note(plan: Plan) -> None:
             for kind, file in _files(plan):
                 used[kind].add(file)
-            try:
-                mixture = render(plan, self.mixing, read)
-            except UnreadableFileError as error:
-                self.skipped.add(error.file, error.reason)
-            except SilentSegmentError:
-                continue
-            else:
-                waves = (torch.from_numpy(w) for w in (mixture.noisy, mixture.clean))
-                return (*waves, used)
-        raise RuntimeError(
-            f"example {index}: {_ATTEMPTS} draws met nothing but silence or unreadable"
-            " files; are the shards mostly silent?"
-        )
+
+        pair = make_mixture(planner, self.mixing, read, index, self.skipped, note)
+        return (*pair, used)
 
     def _buffer(self, kind: str, shards: np.ndarray) -> _Buffer:
         files = sum(len(self.index[kind][number]["samples"]) for number in shards)

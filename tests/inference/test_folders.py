@@ -126,7 +126,7 @@ def test_an_output_inside_the_input_is_no_input(enhancer, noisy):
         assert len(report.enhanced) == number
 
 
-def test_a_read_only_output_is_an_error(enhancer, noisy, tmp_path):
+def test_a_file_in_the_outputs_place_is_an_error(enhancer, noisy, tmp_path):
     (tmp_path / "out").write_text("a file where the folder should be")
     with pytest.raises(OSError, match="out"):
         enhance_folder(enhancer, noisy, tmp_path / "out", progressbar=False)
