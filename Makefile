@@ -24,7 +24,7 @@ demo: install
 	$(RUN) -m speechbrain_mal.cli compare demo/baseline demo/mal_dynamic \
 		--manifest demo/baseline/test.json --data-folder samples/voicebank \
 		--metrics pesq estoi si_sdr --output demo/comparison
-	rm -rf demo/enhancer
+	rm -rf demo/enhancer demo/enhanced
 	$(RUN) -m speechbrain_mal.cli export demo/mal_dynamic demo/enhancer \
 		--training-data "samples/voicebank of this repository, synthetic, CC0"
 	$(RUN) -m speechbrain_mal.cli enhance samples/voicebank/noisy_testset_wav_16k \
