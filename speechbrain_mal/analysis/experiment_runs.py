@@ -1,0 +1,196 @@
+"""Training one run of an experiment with the recipe's own `train.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from speechbrain_mal.analysis.experiment import Experiment, System
+from speechbrain_mal.analysis.steps import Step, read_record
+from speechbrain_mal.inference.runs import read_run
+from speechbrain_mal.metrics.table import write_atomically
+
+if TYPE_CHECKING:
+    from speechbrain_mal.analysis.experiment_steps import Place
+
+LOG = "run_log.txt"
+# What of a run may change when it goes on: nothing of the training depends on it.
+_OF_THE_TEST = {"test_from", "test_metrics", "metric_jobs", "enhanced_folder"}
+
+
+def train(
+    experiment: Experiment,
+    place: Place,
+    system: System,
+    seed: int,
+    needs: Sequence[Step],
+    lock: int,
+) -> dict[str, Any]:
+    """Run the recipe, or go on with it, and return what came of it.
+
+    Arguments
+    ---------
+    experiment, place, system, seed
+        What to train, and where.
+    needs : sequence of Step
+        The baseline's training, for a system that starts from it.
+    lock : int
+        Descriptor that the training inherits.
+
+    Returns
+    -------
+    dict
+        Command, best epoch, validation scores.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds a run with other settings, or from another baseline.
+    RuntimeError
+        When the recipe fails; its last words.
+    """
+    folder = place.run(system.name, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    overrides = experiment.overrides(system, seed)
+    _check_settings(folder, overrides)
+    start = {step.name: (read_record(step) or {}).get("id") for step in needs}
+    _check_start(folder, start)
+    overrides |= {
+        "data_folder": str(place.data_folder),
+        "output_folder": str(folder),
+        "metric_jobs": place.jobs,
+    }
+    if system.needs:
+        overrides[system.needs] = place.given[system.needs]
+    if needs:
+        overrides["baseline_folder"] = str(place.run(experiment.baseline, seed))
+    recipe = place.root / experiment.recipe
+    file = recipe / "hparams" / f"{system.recipe}.yaml"
+    inner = {key: value for key, value in overrides.items() if isinstance(value, dict)}
+    if inner := {k: v for k, v in inner.items() if k != "metric_options"}:
+        text = with_fragments(file.read_text(encoding="utf-8"), file.parent, inner)
+        file = place.output / ".steps" / system.name / f"{seed}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, text)
+    command = [sys.executable, str(recipe / "train.py"), str(file), "--noprogressbar"]
+    command.append(f"--device={place.device}")
+    command += [
+        f"--{key}={json.dumps(value)}"
+        if not isinstance(value, str)
+        else f"--{key}={value}"
+        for key, value in overrides.items()
+        if key not in inner
+    ]
+    _call(command, place, folder / LOG, lock)
+    meta = read_run(folder).checkpoint.meta
+    return {
+        "command": place.symbolic(" ".join(["python", *command[1:]])),
+        "best_epoch": meta["epoch"],
+        "chosen_by": overrides.get("ckpt_metric", ""),
+        "validation": {
+            key: value
+            for key, value in meta.items()
+            if isinstance(value, float) and key not in ("unixtime", "lr")
+        },
+    }
+
+
+def _call(command: list[str], place: Place, log: Path, lock: int) -> None:
+    """Run a command, with what it says in a log."""
+    paths = [str(place.root), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    with open(log, "a", encoding="utf-8") as file:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=place.root,
+            pass_fds=[lock],
+        )
+    if done.returncode:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        last = lines[-1] if lines else "nothing"
+        raise RuntimeError(
+            f"train.py ended with status {done.returncode}: {last} (more in {log})"
+        )
+
+
+def _check_settings(folder: Path, overrides: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that has other settings."""
+    file = folder / "hyperparams.yaml"
+    if not file.exists():
+        return
+    root = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
+    nodes = {key.value: value for key, value in root.value}
+    for key, value in overrides.items():
+        if key in _OF_THE_TEST or isinstance(value, dict) or key not in nodes:
+            continue
+        known = yaml.safe_load(yaml.serialize(nodes[key]))
+        if known != value and str(known) != str(value):  # 1e-05 is text in YAML 1.1
+            raise ValueError(
+                f"{folder} holds a run with {key}: {known}, and the experiment has "
+                f"{value}: remove it, or name another output folder."
+            )
+
+
+def _check_start(folder: Path, start: Mapping[str, str | None]) -> None:
+    """Refuse to go on with a run that started from another baseline."""
+    file = folder / "started_from.json"
+    if file.exists():
+        if json.loads(file.read_text(encoding="utf-8")) != start:
+            raise ValueError(
+                f"{folder} holds a run from another training of the baseline: remove "
+                "it, or name another output folder."
+            )
+        return
+    write_atomically(file, json.dumps(start) + "\n")
+
+
+def with_fragments(text: str, folder: Path, settings: Mapping[str, Mapping]) -> str:
+    r"""Return a recipe's YAML with settings of the fragments that it includes.
+
+    Arguments
+    ---------
+    text : str
+        The YAML. Its `!include:`s become absolute, so that it can stand anywhere.
+    folder : path
+        Where it was.
+    settings : mapping of str to mapping
+        Settings by the key that includes the fragment, on a line of its own.
+
+    Raises
+    ------
+    ValueError
+        When no line includes a fragment under a key.
+
+    Example
+    -------
+    >>> text = "mal: !include:mal.yaml\n"
+    >>> print(with_fragments(text, Path("/hparams"), {"mal": {"weight": 0.3}}), end="")
+    mal: !include:/hparams/mal.yaml
+        weight: 0.3
+    """
+
+    def absolute(match: re.Match) -> str:
+        path = folder / match.group(1)
+        return f"!include:{os.path.normpath(path)}"
+
+    text = re.sub(r"!include:(\S+)", absolute, text)
+    for key, values in settings.items():
+        lines = "".join(f"\n    {k}: {json.dumps(v)}" for k, v in values.items())
+        text, found = re.subn(
+            rf"^({re.escape(key)}: !include:\S+)$", rf"\1{lines}", text, flags=re.M
+        )
+        if not found:
+            raise ValueError(f"The recipe includes no fragment as {key!r}.")
+    return text

@@ -1,0 +1,188 @@
+"""The steps of an experiment: train by the recipe, enhance and score, iterate.
+
+By system and seed, `train` runs the recipe, `score_<set>` enhances a set and scores it
+clip by clip, `self_consistency` feeds the enhancer its own output. What is large (runs,
+clips) goes to the output folder, what is small (scores, records) to the results folder:
+
+    <output>/<system>/<seed>/                       the recipe's run
+    <results>/<set>/<system>/<seed>.csv             a row a clip
+    <results>/self_consistency/<system>/<seed>.csv  a row a pass
+    <results>/records/<system>/<seed>/<step>.json   how each was made
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from speechbrain_mal.analysis.experiment import NOISY, Experiment, System
+from speechbrain_mal.analysis.experiment_runs import train
+from speechbrain_mal.analysis.experiment_scores import iterate, score
+from speechbrain_mal.analysis.steps import Step
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an experiment is done, and with what.
+
+    Attributes
+    ----------
+    root : Path
+        The project: the recipe's folder is in it.
+    data_folder, output, results : Path
+        The corpus, the folder of runs and clips, the folder of scores and records.
+    device : str
+        Such as `cpu` or `cuda`.
+    jobs : int
+        Processes that enhance and score.
+    given : dict
+        Settings that belong to the machine: where weights are.
+    """
+
+    root: Path
+    data_folder: Path
+    output: Path
+    results: Path
+    device: str
+    jobs: int
+    given: dict[str, str]
+
+    def run(self, system: str, seed: int) -> Path:
+        """Return the folder of a run."""
+        return self.output / system / str(seed)
+
+    def symbolic(self, text: str) -> str:
+        """Return a text without this machine's folders: it goes into a record."""
+        names = {
+            self.data_folder: "$DATA",
+            self.output: "$OUTPUT",
+            self.results: "$RESULTS",
+            **{Path(path): f"${key.upper()}" for key, path in self.given.items()},
+            self.root: ".",
+        }
+        for path in sorted(names, key=lambda p: -len(str(p))):  # inner ones first
+            text = text.replace(str(path), names[path])
+        return text
+
+
+def experiment_steps(
+    experiment: Experiment,
+    place: Place,
+    systems: Sequence[System],
+    seeds: Sequence[int],
+) -> list[Step]:
+    """Return the steps, each behind those it needs: seed by seed, the baseline first.
+
+    Arguments
+    ---------
+    experiment : Experiment
+        The experiment.
+    place : Place
+        Where it is done.
+    systems : sequence of System
+        Those to be scored; the baseline is trained where they start from it.
+    seeds : sequence of int
+        Those to be done.
+    """
+    steps = []
+    for seed in seeds:
+        first = experiment.systems[experiment.baseline]
+        baseline = _train(experiment, place, first, seed, ())
+        steps.append(baseline)
+        if seed == seeds[0]:
+            steps += [
+                _score(experiment, place, NOISY, "input", name, baseline)
+                for name in experiment.sets
+            ]
+        for system in systems:
+            trained = baseline
+            if system.name != first.name:
+                trained = _train(experiment, place, system, seed, (baseline,))
+                steps.append(trained)
+            steps += [
+                _score(experiment, place, system.name, seed, name, trained)
+                for name in experiment.sets
+            ]
+            if system.name in experiment.self_consistency.get("systems", []):
+                steps.append(_iterate(experiment, place, system.name, seed, trained))
+    return steps
+
+
+def _step(
+    place: Place, system: str, seed: int | str, work: str, kinds: Sequence[str]
+) -> dict[str, Any]:
+    """Return the attributes that steps have in common."""
+    return {
+        "name": f"{system}/{seed}/{work}",
+        "kinds": (f"{work} {system}", *kinds),
+        "record": place.results / "records" / system / str(seed) / f"{work}.json",
+        "lock": place.output / ".steps" / system / f"{seed}.{work}.lock",
+    }
+
+
+def _train(
+    experiment: Experiment,
+    place: Place,
+    system: System,
+    seed: int,
+    needs: tuple[Step, ...],
+) -> Step:
+    folder = place.run(system.name, seed)
+    overrides = experiment.overrides(system, seed)
+    return Step(
+        **_step(place, system.name, seed, "train", [f"train as {system.recipe}"]),
+        settings={"recipe": system.recipe, "overrides": overrides},
+        products=(folder / "save", folder / "hyperparams.yaml"),
+        needs=needs,
+        run=partial(train, experiment, place, system, seed, needs),
+    )
+
+
+def _score(
+    experiment: Experiment,
+    place: Place,
+    system: str,
+    seed: int | str,
+    name: str,
+    trained: Step,
+) -> Step:
+    product = place.results / name / system / f"{seed}.csv"
+    return Step(
+        **_step(place, system, seed, f"score_{name}", [f"score_{name}"]),
+        settings={
+            "set": experiment.sets[name],
+            "metrics": experiment.metrics,
+            "options": experiment.portable_options(),
+        },
+        products=(product,),
+        needs=(trained,),
+        # The run of the noisy input is the baseline's: it has the manifests.
+        run=partial(
+            score,
+            experiment,
+            place,
+            system,
+            place.output / Path(trained.name).parent,
+            name,
+            product,
+        ),
+    )
+
+
+def _iterate(
+    experiment: Experiment, place: Place, system: str, seed: int, trained: Step
+) -> Step:
+    product = place.results / "self_consistency" / system / f"{seed}.csv"
+    work = "self_consistency"
+    what = {k: v for k, v in experiment.self_consistency.items() if k != "systems"}
+    what["options"] = experiment.portable_options()
+    return Step(
+        **_step(place, system, seed, work, [work]),
+        settings=what,
+        products=(product,),
+        needs=(trained,),
+        run=partial(
+            iterate, experiment, place, system, place.run(system, seed), product
+        ),
+    )
