@@ -87,11 +87,24 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a claim: one of the three words above, and why."""
+    """What became of a claim.
+
+    Attributes
+    ----------
+    claim : Claim
+        The claim.
+    verdict : str
+        One of the three words above.
+    reason : str
+        Its numbers.
+    opposite : bool
+        Whether the other system is `better` by the same rule.
+    """
 
     claim: Claim
     verdict: str
     reason: str
+    opposite: bool = False
 
 
 def judge(
@@ -146,15 +159,20 @@ def _gain(claim: Claim, runs: Runs) -> Difference | None:
 def describe(gain: Difference) -> str:
     """Return a difference in numbers."""
     low, high = gain.over_clips
+    p = "p < 0.001" if gain.p < 0.001 else f"p = {gain.p:.3f}"
     return (
-        f"{gain.mean:+.3f} [{low:+.3f}, {high:+.3f}], p = {gain.p:.3f}, "
+        f"{gain.mean:+.3f} [{low:+.3f}, {high:+.3f}], {p}, "
         f"{gain.same_sign()} of {gain.seeds} seeds"
     )
 
 
 def is_better(gain: Difference) -> bool:
     """Return whether `better` holds of a difference whose positive sign is good."""
-    return gain.mean > 0 and gain.same_sign() == gain.seeds and gain.p < 0.05
+    return gain.mean > 0 and _is_clear(gain)
+
+
+def _is_clear(gain: Difference) -> bool:
+    return gain.same_sign() == gain.seeds and gain.p < 0.05
 
 
 def _within(gain: Difference, low: float, high: float) -> bool:
@@ -185,7 +203,8 @@ def _on_scores(
         close = other.mean >= gain.mean - claim.margin
         holds = gain.mean > 0 and is_better(other) and close
         reason = f"{claim.other_set} {describe(other)}; {claim.set} {gain.mean:+.3f}"
-    return Verdict(claim, REPRODUCED if holds else NOT_REPRODUCED, reason)
+    opposite = gain.mean < 0 and _is_clear(gain)
+    return Verdict(claim, REPRODUCED if holds else NOT_REPRODUCED, reason, opposite)
 
 
 def whole_passes(curve: Sequence[Mapping[str, float]]) -> dict[int, Mapping]:

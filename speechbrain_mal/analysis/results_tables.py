@@ -1,0 +1,207 @@
+"""Tables of systems that were trained from several seeds, as Markdown."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from speechbrain_mal.analysis.claims import NOT_REPRODUCED, Verdict
+from speechbrain_mal.analysis.comparison import table_head, table_line
+from speechbrain_mal.analysis.experiment import NOISY
+from speechbrain_mal.analysis.seeds import (
+    Curves,
+    Difference,
+    Runs,
+    seed_means,
+    t_interval,
+)
+from speechbrain_mal.metrics.registry import HEADINGS
+
+MISSING = "missing"
+Differences = dict[tuple[str, str, str], Difference]  # by set, system and column
+
+
+def heading(column: str) -> str:
+    """Return how a table names a column."""
+    return HEADINGS.get(column, column)
+
+
+def means_table(
+    runs: Runs, systems: Sequence[str], columns: Sequence[str], seeds: Sequence[str]
+) -> list[str]:
+    """Return means over seeds, with what is missing named.
+
+    Arguments
+    ---------
+    runs : dict
+        Scores by system and seed.
+    systems, columns, seeds : sequence of str
+        Rows, columns, and the seeds that there should be.
+    """
+    lines = table_head(["system", "seeds", *map(heading, columns)])
+    for system in (NOISY, *systems):
+        found = runs.get(system, {})
+        if system != NOISY:
+            found = {seed: found[seed] for seed in seeds if seed in found}
+        if not found:
+            lines.append(table_line([system, "0", *[MISSING] * len(columns)]))
+            continue
+        cells = [system, "" if system == NOISY else f"{len(found)} of {len(seeds)}"]
+        for column in columns:
+            values = list(seed_means(found, column).values())
+            cells.append(_mean(*t_interval(values)) if values else MISSING)
+        lines.append(table_line(cells))
+    return lines
+
+
+def _mean(mean: float, low: float, high: float) -> str:
+    if math.isnan(low):
+        return f"{mean:.3f}"
+    return f"{mean:.3f} ± {high - mean:.3f}"
+
+
+def differences_table(
+    differences: Differences, name: str, column: str, systems: Sequence[str]
+) -> list[str]:
+    """Return the differences of a set in one column, of the systems that have one."""
+    lines = table_head(
+        ["system", "difference", "95 % over clips", "p", "95 % over seeds", "sign"]
+    )
+    for system in systems:
+        found = differences.get((name, system, column))
+        if found is None:
+            continue
+        p = "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
+        mark = "**" if found.p < 0.05 else ""
+        lines.append(
+            table_line(
+                [
+                    system,
+                    f"{mark}{found.mean:+.3f}{mark}",
+                    _interval(found.over_clips),
+                    p,
+                    _interval(found.over_seeds),
+                    f"{found.same_sign()} of {found.seeds}",
+                ]
+            )
+        )
+    return lines
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    if math.isnan(ends[0]):
+        return "needs two"
+    return f"[{ends[0]:+.3f}, {ends[1]:+.3f}]"
+
+
+def paper_table(
+    paper: Mapping[str, Mapping[str, float]],
+    differences: Differences,
+    names: Mapping[str, str],
+    columns: Mapping[str, Sequence[str]],
+    control: str,
+) -> list[str]:
+    """Return the paper's differences to its control beside ours.
+
+    Arguments
+    ---------
+    paper : mapping of str to mapping
+        The paper's scores by its own column, by system.
+    differences : dict
+        Ours.
+    names : mapping of str to str
+        How our systems are called in the paper.
+    columns : mapping of str to (str, str)
+        Our set and column, by the paper's column.
+    control : str
+        Our name of the control.
+    """
+    lines = table_head(["system", *columns])
+    for system, name in names.items():
+        if system == control or name not in paper:
+            continue
+        cells = [system]
+        for column, (where, ours) in columns.items():
+            theirs = paper[name].get(column, math.nan)
+            theirs -= paper[names[control]].get(column, math.nan)
+            found = differences.get((where, system, ours))
+            here = MISSING if found is None else f"{found.mean:+.2f}"
+            there = "–" if math.isnan(theirs) else f"{theirs:+.2f}"
+            cells.append(f"{there} / {here}")
+        lines.append(table_line(cells))
+    return lines
+
+
+def verdicts_table(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return claims with their verdicts and numbers."""
+    lines = table_head(["claim", "paper", "rule", "verdict", "here"])
+    lines[1] = table_line(["---"] * 5)
+    for entry in verdicts:
+        claim = entry.claim
+        rule = f"`{claim.rule}`" + (f" {claim.margin:g}" if claim.margin else "")
+        verdict = f"**{entry.verdict}**"
+        if entry.opposite and entry.verdict == NOT_REPRODUCED:
+            verdict += ": the opposite holds"
+        lines.append(table_line([claim.text, claim.paper, rule, verdict, entry.reason]))
+    return lines
+
+
+def passes_table(curves: Curves, systems: Sequence[str], column: str) -> list[str]:
+    """Return means over seeds by pass; a number where all seeds kept all clips."""
+    passes = sorted(
+        {
+            int(row["pass"])
+            for by_seed in curves.values()
+            for curve in by_seed.values()
+            for row in curve
+        }
+    )
+    lines = table_head(["system", "seeds", *map(str, passes)])
+    for system in systems:
+        by_seed = curves.get(system, {})
+        if not by_seed:
+            lines.append(table_line([system, "0", *[MISSING] * len(passes)]))
+            continue
+        cells = [system, str(len(by_seed))]
+        for number in passes:
+            rows = [
+                row
+                for curve in by_seed.values()
+                for row in curve
+                if row["pass"] == number and row["clips"] == curve[0]["clips"]
+            ]
+            whole = len(rows) == len(by_seed)
+            mean = sum(row[column] for row in rows) / max(1, len(rows))
+            cells.append(f"{mean:.2f}" if whole else "")
+        lines.append(table_line(cells))
+    return lines
+
+
+def runs_table(
+    records: Mapping[tuple[str, str], Mapping], systems: Sequence[str]
+) -> list[str]:
+    """Return the epoch that each run's test took, and its validation scores."""
+    keys = list(
+        dict.fromkeys(
+            key
+            for record in records.values()
+            for key in record["validation"]
+            if key != "loss"
+        )
+    )
+    lines = table_head(["run", "best epoch", *(f"valid {key}" for key in keys), "min"])
+    for system in systems:
+        for (name, seed), record in records.items():
+            if name != system:
+                continue
+            scores = (record["validation"].get(key) for key in keys)
+            minutes = f"{record['wall_seconds'] / 60:.0f}"
+            lines.append(
+                table_line(
+                    [
+                        f"{system}, {seed}",
+                        str(record["best_epoch"]),
+                        *("" if value is None else f"{value:.3f}" for value in scores),
+                        minutes if record["whole"] else f"{minutes}, the last piece",
+                    ]
+                )
+            )
+    return lines
