@@ -1,0 +1,99 @@
+"""The experiments that are in the repository can be read, and what they name exists."""
+
+import pytest
+import yaml
+from conftest import ROOT
+from hyperpyyaml import load_hyperpyyaml
+
+from speechbrain_mal.analysis.claims import Claim
+from speechbrain_mal.analysis.experiment import chosen, read_experiment
+from speechbrain_mal.analysis.experiment_runs import with_fragments
+from speechbrain_mal.metrics.registry import HEADINGS
+
+FOLDER = ROOT / "experiments"
+HPARAMS = ROOT / "recipes" / "VoiceBank" / "hparams"
+
+
+@pytest.mark.parametrize("name", ["minibank", "sweep"])
+def test_recipes_take_every_setting(name):
+    experiment = read_experiment(FOLDER / f"{name}.yaml")
+    for system in experiment.systems.values():
+        text = (HPARAMS / f"{system.recipe}.yaml").read_text()
+        keys = yaml.compose(text).value
+        known = {key.value for key, _ in keys}
+        overrides = experiment.overrides(system, 1)
+        assert set(overrides) <= known, system.name
+        assert system.needs is None or system.needs in known
+        inner = {k: v for k, v in overrides.items() if isinstance(v, dict)}
+        with_fragments(text, HPARAMS, inner)  # raises where there is no fragment
+
+
+def test_settings_of_fragments_arrive_in_the_loss(tmp_path):
+    text = (HPARAMS / "mal_dynamic.yaml").read_text()
+    inner = {"mal": {"weight": 0.25, "layers": [-2, -1], "normalize": True}}
+    overrides = {
+        "data_folder": "none",
+        "baseline_folder": "none",
+        "output_folder": str(tmp_path),
+    }
+    hparams = load_hyperpyyaml(with_fragments(text, HPARAMS, inner), overrides)
+    assert hparams["loss"].weights["mal"] == 0.25
+    assert hparams["loss"].added["mal"].layers == (-2, -1)
+    with pytest.raises(ValueError, match="no fragment as 'wavlm'"):
+        with_fragments(text, HPARAMS, {"wavlm": {"weight": 1}})
+
+
+def test_the_report_names_systems_sets_and_scores_that_exist():
+    settings = yaml.safe_load((FOLDER / "report.yaml").read_text())
+    experiment = read_experiment(FOLDER / settings["experiment"])
+    for entry in settings["claims"] + settings["controls"]:
+        claim = Claim(**entry)
+        assert claim.system in experiment.systems
+        assert claim.against in ("", *experiment.systems)
+        assert {claim.set, claim.other_set} - {""} <= set(experiment.sets)
+        assert claim.column in HEADINGS
+    columns = [c for table in settings["tables"] for c in table["columns"]]
+    assert {*columns, *settings["differences"]} <= set(HEADINGS)
+    for name in settings["paper"]["systems"].values():
+        assert set(settings["paper"]["columns"]) == set(
+            settings["paper"]["scores"][name]
+        )
+    sweep = read_experiment(FOLDER / settings["sweep"]["experiment"])
+    assert settings["sweep"]["set"] in sweep.sets
+    assert list(sweep.sets) == ["validset"]  # the choice is made on nothing else
+
+
+def test_sweep_shares_the_baselines_of_the_table():
+    table = read_experiment(FOLDER / "minibank.yaml")
+    sweep = read_experiment(FOLDER / "sweep.yaml")
+    for name in ("baseline", "continue", "mal_dynamic"):
+        one = table.overrides(table.systems[name], 1234)
+        assert one == sweep.overrides(sweep.systems[name], 1234)
+
+
+def test_what_is_left_out_and_what_only_runs_when_named():
+    experiment = read_experiment(FOLDER / "minibank.yaml")
+    systems, seeds, skipped = chosen(experiment, [], {})
+    assert seeds == [1234, 1235, 1236]
+    assert set(skipped) == {"cdpam", "wavlm", "wavlm_fe", "wavlm_mal"}
+    assert len(systems) == len(experiment.systems) - 4
+    systems, seeds, _ = chosen(experiment, ["1235", "cdpam"], {})
+    assert [s.name for s in systems] == ["cdpam"] and seeds == [1235]
+    with pytest.raises(ValueError, match="wavlm needs --wavlm_source"):
+        chosen(experiment, ["wavlm"], {})
+    with pytest.raises(ValueError, match="--only mal: it is neither"):
+        chosen(experiment, ["mal"], {})
+
+
+def test_errors_name_file_and_key(tmp_path):
+    path = tmp_path / "e.yaml"
+    text = (FOLDER / "minibank.yaml").read_text()
+    path.write_text(text.replace("phase_two:", "phase_too:"))
+    with pytest.raises(ValueError, match=r"e.yaml: lacks phase_two"):
+        read_experiment(path)
+    path.write_text(text.replace("control: continue", "control: other"))
+    with pytest.raises(ValueError, match="control is 'other', none of systems"):
+        read_experiment(path)
+    path.write_text(text.replace("{when_named: True}", "{only: True}"))
+    with pytest.raises(ValueError, match="systems: cdpam: has unknown only"):
+        read_experiment(path)

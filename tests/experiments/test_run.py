@@ -1,0 +1,148 @@
+"""An experiment that is killed goes on; a run with other settings is not taken."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from conftest import ROOT, SAMPLES
+
+from speechbrain_mal.analysis.experiment_runs import _check_settings, _check_start
+
+TOY = {
+    "recipe": "recipes/VoiceBank",
+    "seeds": [1, 2],
+    "baseline": "baseline",
+    "control": "baseline",
+    "settings": {
+        "channels": 8,
+        "hidden_size": 32,
+        "batch_size": 4,
+        "crop_seconds": 0.25,
+        "num_workers": 0,
+        "valid_metrics": ["si_sdr"],
+        "test_metrics": ["si_sdr"],
+        "ckpt_metric": "df",
+    },
+    "phase_one": {"number_of_epochs": 1},
+    "phase_two": {"phase_two_epochs": 4},  # three are left when it is killed
+    "systems": {
+        "baseline": None,
+        "half": {"recipe": "mal_dynamic", "overrides": {"mal": {"weight": 0.5}}},
+    },
+    "sets": {
+        "testset": {
+            "noisy": "noisy_testset_wav_16k",
+            "clean": "clean_testset_wav_16k",
+            "enhanced": "enhanced_testset",
+        },
+        "validset": {"manifest": "valid.json"},
+    },
+    "metrics": ["si_sdr"],
+    "self_consistency": {
+        "systems": ["half"],
+        "set": "testset",
+        "clips": 2,
+        "passes": 2,
+        "metrics": ["si_sdr"],
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with clips of the sample corpus: 8 train, 2 validate, 2 test."""
+    for part, names in (
+        ("trainset_28spk", "p22[78]_00* p23[01]_001* p226_001* p287_001*"),
+        ("testset", "p232_00[12]*"),
+    ):
+        for kind in ("clean", "noisy"):
+            source = SAMPLES / f"{kind}_{part}_wav_16k"
+            target = tmp_path / "corpus" / source.name
+            target.mkdir(parents=True)
+            for name in names.split():
+                for path in source.glob(name):
+                    shutil.copy(path, target)
+    return tmp_path
+
+
+def command(folder, *further):
+    (folder / "toy.yaml").write_text(yaml.safe_dump(TOY))
+    return [
+        sys.executable,
+        ROOT / "experiments" / "run.py",
+        folder / "toy.yaml",
+        *("--data_folder", folder / "corpus", "--device", "cpu"),
+        *("--output", folder / "output", "--results", folder / "results"),
+        *further,
+    ]
+
+
+def run(folder, *further):
+    return subprocess.run(command(folder, *further), capture_output=True, text=True)
+
+
+def killed_while_training(folder):
+    """Start the experiment, and kill it and its training after the first epoch."""
+    process = subprocess.Popen(
+        command(folder, "--only", "1"), start_new_session=True, stdout=subprocess.PIPE
+    )
+    log = folder / "output" / "half" / "1" / "train_log.txt"
+    for _ in range(1200):
+        if log.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert process.poll() is None and log.exists()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_killed_in_a_training_and_given_again(folder):
+    killed_while_training(folder)
+    assert not (folder / "results" / "testset" / "half").exists()
+    done = run(folder)
+    assert done.returncode == 0, done.stderr
+    plan, _, _ = done.stdout.partition(" left: ")
+    assert "done  baseline/1/train" in plan and "unknown  half/1/train" in plan
+    assert " s  baseline/2/train" in plan  # about as long as that of the other seed
+    results = folder / "results"
+    for name, clips in (("testset", 2), ("validset", 2)):
+        for system in ("baseline", "half"):
+            for seed in (1, 2):
+                lines = (results / name / system / f"{seed}.csv").read_text()
+                assert len(lines.splitlines()) == 1 + clips
+        assert (results / name / "noisy" / "input.csv").exists()
+    passes = (results / "self_consistency" / "half" / "2.csv").read_text()
+    starts = [line[:4] for line in passes.splitlines()[1:]]
+    assert starts == ["0,2,", "1,2,", "2,2,"]  # pass, and clips that have scores
+
+    record = json.loads((results / "records" / "half" / "1" / "train.json").read_text())
+    assert record["whole"] is False  # it was killed: its time is no estimate
+    assert record["best_epoch"] in (1, 2, 3, 4) and record["chosen_by"] == "df"
+    assert record["settings"]["overrides"]["mal"] == {"weight": 0.5}
+    log = (folder / "output" / "half" / "1" / "train_log.txt").read_text()
+    epochs = [line.split(",")[0] for line in log.splitlines() if " - train" in line]
+    assert epochs == [f"epoch: {i}" for i in range(1, 5)]  # resumed, not anew
+    for path in results.rglob("*.json"):  # they are committed
+        text = path.read_text()
+        assert str(folder) not in text and str(ROOT) not in text, path
+
+    assert "16 of 16 steps are done." in done.stdout
+    # The run in the folder is not the one that another YAML asks for.
+    made = folder / "output" / "half" / "1"
+    _check_settings(made, {"phase_two_epochs": 4, "test_from": "last"})
+    with pytest.raises(ValueError, match="a run with phase_two_epochs: 4, and the exp"):
+        _check_settings(made, {"phase_two_epochs": 3})
+    with pytest.raises(ValueError, match="from another training of the baseline"):
+        _check_start(made, {"baseline/1/train": "another"})
+
+
+def test_arguments(folder):
+    done = run(folder, "--only", "3")
+    assert done.returncode == 2 and "--only 3: it is neither" in done.stderr
