@@ -4,6 +4,7 @@ from speechbrain_mal.losses.added_term import AddedTerm
 from speechbrain_mal.losses.collapse import FeatureCollapseError
 from speechbrain_mal.losses.deep_feature import DeepFeatureLoss
 from speechbrain_mal.losses.deepfilternet import DeepFilterNetLoss
+from speechbrain_mal.losses.metric_losses import PESQLoss, STOILoss
 from speechbrain_mal.losses.model_as_loss import ModelAsLoss
 from speechbrain_mal.losses.weighted import WeightedLoss
 
@@ -13,5 +14,7 @@ __all__ = [
     "DeepFilterNetLoss",
     "FeatureCollapseError",
     "ModelAsLoss",
+    "PESQLoss",
+    "STOILoss",
     "WeightedLoss",
 ]

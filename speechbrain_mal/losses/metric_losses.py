@@ -1,0 +1,192 @@
+"""Differentiable forms of PESQ and STOI as terms of the loss.
+
+From the packages `torch-pesq` and `torch_stoi`, in the extra `perceptual`. A model that
+is trained on a score is no longer judged by it: keep other scores for that.
+"""
+
+import warnings
+from importlib import import_module
+
+import torch
+from torch import Tensor, nn
+
+from speechbrain_mal.losses.lengths import sample_counts
+
+SHORTEST = 0.5  # seconds; both measures need some twenty frames
+SILENCE = 1e-4  # RMS, full scale is 1: neither measure is defined for silence
+
+
+class _ClipLoss(nn.Module):
+    """Mean over clips of a measure of two waveforms, each without its padding."""
+
+    def __init__(self, sample_rate: int):
+        super().__init__()
+        self.sample_rate = sample_rate
+
+    def forward(
+        self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss, a scalar; 0 where no clip is long and loud enough.
+
+        Arguments
+        ---------
+        enhanced, clean : Tensor
+            `[B, samples]`. Clips under 0.5 s, or silent ones, do not count.
+        lengths : Tensor, optional
+            SpeechBrain's relative lengths, `[B]`.
+        """
+        counts = sample_counts(clean, lengths).tolist()
+        with torch.autocast(clean.device.type, enabled=False):
+            enhanced, clean = enhanced.float(), clean.float()
+            values = [
+                self.distance(enhanced[clips, :count], clean[clips, :count])
+                for count in sorted(set(counts))
+                if count >= SHORTEST * self.sample_rate
+                and (clips := _audible(enhanced, clean, counts, count))
+            ]
+        if not values:
+            return 0.0 * torch.where(enhanced.isfinite(), enhanced, 0.0).sum()
+        return torch.cat(values).mean()
+
+    def distance(self, enhanced: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss of every clip, `[B]`, from `[B, samples]`."""
+        raise NotImplementedError
+
+
+class PESQLoss(_ClipLoss):
+    """Disturbance that wideband PESQ hears, `0.1 d_symm + 0.0309 d_asymm`.
+
+    ITU-T P.862 without its alignment in time: 4.5 minus it is the raw score. It does
+    not hear what P.862 equalizes: level, and slow filtering. Alone it makes a model
+    filter the speech; beside a spectral loss it is a good term.
+
+    J. M. Martin-Doñas et al., "A deep learning loss function based on the perceptual
+    evaluation of the speech quality", IEEE Signal Processing Letters, 2018; package
+    `torch-pesq`.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Rate of the waveforms in Hz; they are resampled to 16 kHz.
+
+    Raises
+    ------
+    ImportError
+        Without the extra `perceptual`.
+
+    Example
+    -------
+    >>> loss = PESQLoss(16000)
+    >>> clean = torch.randn(2, 16000)
+    >>> near, far = clean + 0.01 * torch.randn(2, 16000), torch.randn(2, 16000)
+    >>> bool(loss(near, clean) < loss(far, clean))
+    True
+    """
+
+    def __init__(self, sample_rate: int = 16000):
+        super().__init__(sample_rate)
+        measure = _import("torch_pesq", "torch-pesq").PesqLoss
+        self.measure = measure(1.0, sample_rate=sample_rate)
+        # The package's gradient is NaN in digital silence, and where nothing differs.
+        self.measure.to_spec = _PowerSpectrogram()
+        self.measure.fbank = _FlooredBands(self.measure.fbank)
+
+    def distance(self, enhanced: Tensor, clean: Tensor) -> Tensor:
+        """Return the disturbance of every clip, `[B]`, from `[B, samples]`."""
+        return self.measure(clean, enhanced)
+
+
+class STOILoss(_ClipLoss):
+    """One minus the (extended) short-time objective intelligibility.
+
+    J. Jensen, C. H. Taal, "An algorithm for predicting the intelligibility of speech
+    masked by modulated noise maskers", IEEE/ACM TASLP, 2016; package `torch_stoi`. Its
+    detector of silent frames is not used, as it costs more than all else: pauses count.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Rate of the waveforms in Hz; they are resampled to 10 kHz.
+    extended : bool
+        ESTOI, or STOI.
+
+    Raises
+    ------
+    ImportError
+        Without the extra `perceptual`.
+
+    Example
+    -------
+    >>> loss = STOILoss(16000)
+    >>> clean = torch.randn(2, 16000)
+    >>> round(loss(clean, clean).item(), 3)
+    0.0
+    """
+
+    def __init__(self, sample_rate: int = 16000, extended: bool = True):
+        super().__init__(sample_rate)
+        measure = _import("torch_stoi", "torch_stoi").NegSTOILoss
+        with warnings.catch_warnings():  # of its resampling method's old name
+            warnings.simplefilter("ignore")
+            self.measure = measure(sample_rate, use_vad=False, extended=extended)
+
+    def distance(self, enhanced: Tensor, clean: Tensor) -> Tensor:
+        """Return 1 - STOI of every clip, `[B]`, from `[B, samples]`."""
+        return 1 + self.measure(enhanced, clean)
+
+
+class _PowerSpectrogram(nn.Module):
+    """torch-pesq's spectrogram, from squares: |z| has no gradient for the smallest z."""
+
+    def __init__(self, n_fft: int = 512, hop_length: int = 256):
+        super().__init__()
+        self.hop_length = hop_length
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        spectrum = torch.stft(
+            waveforms,
+            len(self.window),
+            self.hop_length,
+            window=self.window,
+            center=False,
+            return_complex=True,
+        )
+        return torch.view_as_real(spectrum).square().sum(-1)
+
+
+class _FlooredBands(nn.Module):
+    """torch-pesq's Bark bands, with a disturbance whose sixth power is not 0."""
+
+    def __init__(self, bands: nn.Module, floor: float = 1e-3):
+        super().__init__()
+        self.bands = bands
+        self.floor = floor
+
+    def forward(self, power: Tensor) -> Tensor:
+        return self.bands(power)
+
+    def weighted_norm(self, disturbance: Tensor, p: float) -> Tensor:
+        return self.bands.weighted_norm(disturbance, p=p).clamp(min=self.floor)
+
+
+@torch.no_grad()
+def _audible(
+    enhanced: Tensor, clean: Tensor, counts: list[int], count: int
+) -> list[int]:
+    """Return the clips of this many samples that are not silent, either of the two."""
+    levels = torch.minimum(
+        enhanced[:, :count].square().mean(1), clean[:, :count].square().mean(1)
+    )
+    loud = (levels > SILENCE**2).tolist()
+    return [i for i, n in enumerate(counts) if n == count and loud[i]]
+
+
+def _import(module: str, package: str):  # noqa: ANN202
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"The package {package} is missing: pip install "
+            '"speechbrain-mal[perceptual]".'
+        ) from error
