@@ -52,7 +52,14 @@ setup(
         "ssl": ["transformers>=4.30"],
         "onnx": ["onnx", "onnxruntime"],
         # cdpam names none of its requirements
-        "perceptual": ["cdpam==0.0.6", "distillmos>=0.9.1,<0.10", "librosa", "resampy"],
+        "perceptual": [
+            "cdpam==0.0.6",
+            "distillmos>=0.9.1,<0.10",
+            "librosa",
+            "resampy",
+            "torch-pesq>=0.1.2,<0.2",
+            "torch_stoi>=0.2.3,<0.3",
+        ],
         "dev": ["filelock", "onnx", "pytest", "pytest-xdist", "ruff", "yamllint"],
     },
     classifiers=[

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from speechbrain_mal.analysis.experiment import read_experiment
-from speechbrain_mal.analysis.results_page import write_results
+from speechbrain_mal.experiment.definition import read_experiment
+from speechbrain_mal.results.page import write_results
 
 HERE = Path(__file__).resolve().parent
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
-from speechbrain_mal.analysis.experiment import chosen, read_experiment
-from speechbrain_mal.analysis.experiment_steps import Place, experiment_steps
-from speechbrain_mal.analysis.steps import plan, run_steps
 from speechbrain_mal.cli.scoring import metric_options
+from speechbrain_mal.experiment.definition import chosen, read_experiment
+from speechbrain_mal.experiment.plan import Place, experiment_steps
+from speechbrain_mal.experiment.steps import plan, run_steps
 from speechbrain_mal.metrics.registry import METRICS, versions
 
 ROOT = Path(__file__).resolve().parent.parent

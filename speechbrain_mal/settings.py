@@ -36,10 +36,15 @@ def check_settings(h: SimpleNamespace, loss: nn.Module, enhancer: nn.Module) -> 
             "phase one (number_of_epochs > 0, baseline_folder null), or from "
             "another run's (number_of_epochs 0 and its folder)."
         )
-    known = ["loss", *loss.conventional, *columns(h.valid_metrics)]
+    scores = columns(h.valid_metrics)
+    if twice := {"loss", *loss.conventional, *loss.added} & set(scores):
+        raise ValueError(
+            f"{sorted(twice)} are names both of valid_metrics and of terms of the loss: "
+            "the log and ckpt_metric could mean either. Give the terms other names."
+        )
+    known = ["loss", *loss.conventional, *scores]
     if h.ckpt_metric not in known:
         raise ValueError(f"ckpt_metric is one of {known}, not {h.ckpt_metric!r}.")
-
     if h.freeze_encoder and not hasattr(enhancer, "encoder"):
         raise ValueError(
             f"freeze_encoder is True, but the {type(enhancer).__name__} in "

@@ -73,8 +73,8 @@ if __name__ == "__main__":
     for system in systems:
         name = Path(system).stem if Path(system).is_absolute() else system
         train(Path(output) / name, system, run_opts, json.loads(options))
-    # Not destroy_process_group(): behind it, and on the way out of Python, torch's gloo
-    # may abort ("terminate called without an active exception"), with a barrier before it
-    # too. All is written by now.
+    # Not destroy_process_group(): in it, and on the way out of Python, torch's gloo may
+    # abort ("terminate called without an active exception"), behind a barrier, too. All
+    # is written by now.
     torch.distributed.barrier()
     os._exit(0)

@@ -11,6 +11,8 @@ from tiny_networks import save_tiny
 
 from speechbrain_mal import MALBrain, ModelAsLoss
 from speechbrain_mal.brain import NonFiniteLossError
+from speechbrain_mal.losses import WeightedLoss
+from speechbrain_mal.settings import check_settings
 
 ROOT = Path(__file__).parent.parent
 VARIANTS = [
@@ -230,6 +232,13 @@ def test_contradicting_settings(tmp_path, baseline):
         make_brain(tmp_path, "continue", baseline_folder="x", refresh="weekly")
     with pytest.raises(ValueError, match="ckpt_metric is one of .*'si_sdr'.*not 'wer'"):
         make_brain(tmp_path, "continue", baseline_folder="x", ckpt_metric="wer")
+
+
+def test_scores_and_terms_of_the_loss_have_names_of_their_own(tmp_path):
+    brain = make_brain(tmp_path, "baseline")
+    loss = WeightedLoss({"si_sdr": torch.nn.L1Loss()})
+    with pytest.raises(ValueError, match="'si_sdr'.* both of valid_metrics and"):
+        check_settings(brain.hparams, loss, brain.enhancer)
 
 
 def test_model_without_an_encoder_cannot_freeze_it(tmp_path, monkeypatch):

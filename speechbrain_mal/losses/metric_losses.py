@@ -6,6 +6,7 @@ is trained on a score is no longer judged by it: keep other scores for that.
 
 import warnings
 from importlib import import_module
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -136,7 +137,7 @@ class STOILoss(_ClipLoss):
 
 
 class _PowerSpectrogram(nn.Module):
-    """torch-pesq's spectrogram, from squares: |z| has no gradient for the smallest z."""
+    """torch-pesq's spectrogram, from squares: |z| has no gradient near 0."""
 
     def __init__(self, n_fft: int = 512, hop_length: int = 256):
         super().__init__()
@@ -182,7 +183,8 @@ def _audible(
     return [i for i, n in enumerate(counts) if n == count and loud[i]]
 
 
-def _import(module: str, package: str):  # noqa: ANN202
+def _import(module: str, package: str) -> ModuleType:
+    """Import a module of the extra, or say how to install it."""
     try:
         return import_module(module)
     except ImportError as error:

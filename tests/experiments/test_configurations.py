@@ -5,10 +5,10 @@ import yaml
 from conftest import ROOT
 from hyperpyyaml import load_hyperpyyaml
 
-from speechbrain_mal.analysis.claims import Claim
-from speechbrain_mal.analysis.experiment import chosen, read_experiment
-from speechbrain_mal.analysis.experiment_runs import with_fragments
+from speechbrain_mal.experiment.definition import chosen, read_experiment
+from speechbrain_mal.experiment.training import with_fragments
 from speechbrain_mal.metrics.registry import HEADINGS
+from speechbrain_mal.results.claims import Claim
 
 FOLDER = ROOT / "experiments"
 HPARAMS = ROOT / "recipes" / "VoiceBank" / "hparams"

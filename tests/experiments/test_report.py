@@ -8,9 +8,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from speechbrain_mal.analysis.experiment import read_experiment
-from speechbrain_mal.analysis.results_page import write_results
+from speechbrain_mal.experiment.definition import read_experiment
 from speechbrain_mal.metrics.registry import columns
+from speechbrain_mal.results.page import write_results
 
 COLUMNS = columns(["pesq", "estoi", "si_sdr", "lsd", "mcd", "dnsmos", "nisqa"])
 GAINS = {

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT, SAMPLES
 
-from speechbrain_mal.analysis.experiment_runs import _check_settings, _check_start
+from speechbrain_mal.experiment.training import _check_settings, _check_start
 
 TOY = {
     "recipe": "recipes/VoiceBank",

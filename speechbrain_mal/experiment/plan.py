@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speechbrain_mal.analysis.experiment import NOISY, Experiment, System
-from speechbrain_mal.analysis.experiment_runs import train
-from speechbrain_mal.analysis.experiment_scores import iterate, score
-from speechbrain_mal.analysis.steps import Step
+from speechbrain_mal.experiment.definition import NOISY, Experiment, System
+from speechbrain_mal.experiment.scoring import iterate, score
+from speechbrain_mal.experiment.steps import Step
+from speechbrain_mal.experiment.training import train
 
 
 @dataclass(frozen=True)

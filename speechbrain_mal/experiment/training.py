@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from speechbrain_mal.analysis.experiment import Experiment, System
-from speechbrain_mal.analysis.steps import Step, read_record
+from speechbrain_mal.experiment.definition import Experiment, System
+from speechbrain_mal.experiment.steps import Step, read_record
 from speechbrain_mal.inference.runs import read_run
 from speechbrain_mal.metrics.table import write_atomically
 
 if TYPE_CHECKING:
-    from speechbrain_mal.analysis.experiment_steps import Place
+    from speechbrain_mal.experiment.plan import Place
 
 LOG = "run_log.txt"
 # What of a run may change when it goes on: nothing of the training depends on it.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from speechbrain_mal.analysis.claims import (
+from speechbrain_mal.results.claims import (
     NOT_REPRODUCED,
     NOT_TESTABLE,
     REPRODUCED,

@@ -3,17 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from speechbrain_mal.analysis.claims import NOT_REPRODUCED, Verdict
 from speechbrain_mal.analysis.comparison import table_head, table_line
-from speechbrain_mal.analysis.experiment import NOISY
-from speechbrain_mal.analysis.seeds import (
+from speechbrain_mal.experiment.definition import NOISY
+from speechbrain_mal.metrics.registry import HEADINGS
+from speechbrain_mal.results.claims import NOT_REPRODUCED, Verdict
+from speechbrain_mal.results.seeds import (
     Curves,
     Difference,
     Runs,
     seed_means,
     t_interval,
 )
-from speechbrain_mal.metrics.registry import HEADINGS
 
 MISSING = "missing"
 Differences = dict[tuple[str, str, str], Difference]  # by set, system and column

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechbrain_mal.analysis.claims import (
+from speechbrain_mal.analysis.comparison import table_head, table_line
+from speechbrain_mal.experiment.definition import Experiment
+from speechbrain_mal.results.claims import (
     NOT_REPRODUCED,
     NOT_TESTABLE,
     REPRODUCED,
@@ -17,11 +19,18 @@ from speechbrain_mal.analysis.claims import (
     Verdict,
     judge,
 )
-from speechbrain_mal.analysis.claims import __doc__ as rules
-from speechbrain_mal.analysis.comparison import table_head, table_line
-from speechbrain_mal.analysis.experiment import Experiment
-from speechbrain_mal.analysis.results_figures import plot_curves, plot_seed_differences
-from speechbrain_mal.analysis.results_tables import (
+from speechbrain_mal.results.claims import __doc__ as rules
+from speechbrain_mal.results.figures import plot_curves, plot_seed_differences
+from speechbrain_mal.results.seeds import (
+    Curves,
+    Runs,
+    correct,
+    difference,
+    read_curves,
+    read_runs,
+)
+from speechbrain_mal.results.sweep import recommend
+from speechbrain_mal.results.tables import (
     Differences,
     differences_table,
     heading,
@@ -31,15 +40,6 @@ from speechbrain_mal.analysis.results_tables import (
     runs_table,
     verdicts_table,
 )
-from speechbrain_mal.analysis.seeds import (
-    Curves,
-    Runs,
-    correct,
-    difference,
-    read_curves,
-    read_runs,
-)
-from speechbrain_mal.analysis.sweep import recommend
 
 _HOW = """\
 Means are over seeds, each the mean over clips; ± is half the 95 % interval over seeds

@@ -23,14 +23,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from speechbrain_mal.analysis.seeds import (
+from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
+from speechbrain_mal.results.seeds import (
     Curves,
     Difference,
     Runs,
     correct,
     difference,
 )
-from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Sequence
 
-from speechbrain_mal.analysis.claims import whole_passes
 from speechbrain_mal.analysis.plots import figure
-from speechbrain_mal.analysis.results_tables import Differences, heading
-from speechbrain_mal.analysis.seeds import Curves
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
+from speechbrain_mal.results.claims import whole_passes
+from speechbrain_mal.results.seeds import Curves
+from speechbrain_mal.results.tables import Differences, heading
 
 _DPI = 80  # small files: they are committed
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechbrain_mal.analysis.experiment import NOISY, Experiment
+from speechbrain_mal.experiment.definition import NOISY, Experiment
 from speechbrain_mal.inference.runs import read_run
 from speechbrain_mal.metrics import (
     Clip,
@@ -17,7 +17,7 @@ from speechbrain_mal.metrics import (
 from speechbrain_mal.metrics.table import write_atomically
 
 if TYPE_CHECKING:
-    from speechbrain_mal.analysis.experiment_steps import Place
+    from speechbrain_mal.experiment.plan import Place
 
 
 def clips_of(

@@ -1,0 +1,1 @@
+"""What the scores of an experiment say: tables, tests, claims, figures, a page."""
