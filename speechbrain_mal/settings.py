@@ -39,8 +39,8 @@ def check_settings(h: SimpleNamespace, loss: nn.Module, enhancer: nn.Module) -> 
     scores = columns(h.valid_metrics)
     if twice := {"loss", *loss.conventional, *loss.added} & set(scores):
         raise ValueError(
-            f"{sorted(twice)} are names both of valid_metrics and of terms of the loss: "
-            "the log and ckpt_metric could mean either. Give the terms other names."
+            f"{sorted(twice)} are names both of valid_metrics and of terms of the "
+            "loss: the log and ckpt_metric could mean either. Give the terms others."
         )
     known = ["loss", *loss.conventional, *scores]
     if h.ckpt_metric not in known:
