@@ -12,10 +12,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("output", type=Path, help="folder to write")
     parser.add_argument("--name", help="of the model, or its hub id user/name")
     parser.add_argument(
-        "--scores", type=Path, help="folder that `evaluate` wrote, for the card"
-    )
-    parser.add_argument(
-        "--test-set", default="the run's test set", help="what the scores are of"
+        "--scores",
+        type=_named,
+        action="append",
+        default=[],
+        metavar="TEST SET=FOLDER",
+        help="folder that `evaluate` wrote, for the card; may be repeated",
     )
     parser.add_argument(
         "--training-data", default="", help="what it was trained on, and the licences"
@@ -33,6 +35,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--revision", help="branch (default: main)")
 
 
+def _named(text: str) -> tuple[str, Path]:
+    name, _, folder = text.rpartition("=")
+    if not (name and folder):
+        raise argparse.ArgumentTypeError(f"{text!r} is not TEST SET=FOLDER")
+    return name, Path(folder)
+
+
 def _export(options: argparse.Namespace) -> int:
     from speechbrain_mal.export import export
 
@@ -40,8 +49,7 @@ def _export(options: argparse.Namespace) -> int:
         options.run_folder,
         options.output,
         options.name,
-        options.scores,
-        options.test_set,
+        dict(options.scores),
         options.training_data,
         options.licence,
         options.example,

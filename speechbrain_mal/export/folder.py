@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 from torch import nn
 
 from speechbrain_mal import __version__
-from speechbrain_mal.export.model_card import Facts, model_card
+from speechbrain_mal.export.model_card import Facts, Scores, model_card
 from speechbrain_mal.hub.safe_yaml import UnsafeYAMLError, load_safely
 from speechbrain_mal.hub.weights import save_weights
 from speechbrain_mal.inference.enhancement import (
@@ -58,8 +59,7 @@ def export(
     run_folder: str | os.PathLike,
     output: str | os.PathLike,
     name: str | None = None,
-    scores: str | os.PathLike | None = None,
-    test_set: str = "the run's test set",
+    scores: Mapping[str, str | os.PathLike] | None = None,
     training_data: str = "",
     licence: str | None = None,
     example: str | os.PathLike | None = None,
@@ -78,11 +78,9 @@ def export(
         Folder to write; it must not exist.
     name : str, optional
         Of the model, or its hub id `user/name`; the output's name without it.
-    scores : path, optional
-        Folder that `speechbrain-mal evaluate` wrote, with `scores.json`. Without it
-        the scores are those of the run's own test.
-    test_set : str
-        What these scores are of.
+    scores : mapping of str to path, optional
+        By the name of a test set, the folder that `speechbrain-mal evaluate` wrote,
+        with `scores.json`. Without it the scores are those of the run's own test.
     training_data : str
         What the model was trained on, and the licences.
     licence : str, optional
@@ -125,16 +123,13 @@ def export(
             enhanced = loaded.enhance_batch(clip[None])[0].cpu()
             for kind, samples in (("noisy", clip), ("enhanced", enhanced)):
                 soundfile.write(partial / f"example_{kind}.flac", samples.numpy(), rate)
-        means, command = _means(run, scores)
         facts = Facts(
             name=source.rpartition("/")[2],
             source=source,
             system=run.settings["system"],
             sample_rate=rate,
             table=_table(loaded, enhancer),
-            means=means,
-            test_set=test_set,
-            command=command,
+            scores=_scores_of(scores) if scores else _own_scores(run),
             training_data=training_data,
             licence=licence,
             example=clip is not None,
@@ -237,27 +232,37 @@ def _check_same(
         )
 
 
-def _means(run: Run, scores: str | os.PathLike | None) -> tuple[dict[str, float], str]:
-    """Return mean scores by column, and the command that gave them."""
-    if scores is not None:
-        path = Path(scores) / "scores.json"
+def _scores_of(folders: Mapping[str, str | os.PathLike]) -> dict[str, Scores]:
+    """Return what `evaluate` wrote, by the name of the test set."""
+    scores = {}
+    for name, folder in folders.items():
+        path = Path(folder) / "scores.json"
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            return record["means"], record["command"]
+            scores[name] = Scores(record["means"], record["command"])
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
                 f"{path}: not of a folder that `speechbrain-mal evaluate` wrote."
             ) from error
-    tables = sorted(run.folder.glob("scores_*.csv"))
-    if not tables:
-        return {}, ""
-    rows = list(read_scores(tables[0]).values())
-    means = {
-        column: float(np.nanmean([row[column] for row in rows]))
-        for column in (rows[0] if rows else ())
-    }
+    return scores
+
+
+def _own_scores(run: Run) -> dict[str, Scores]:
+    """Return the scores of the run's own test, by the name of the test set."""
     command = "python train.py hyperparams.yaml  # both as the run's folder has them"
-    return {k: m for k, m in means.items() if not math.isnan(m)}, command
+    files = {path.stem: path for path in sorted(run.folder.glob("scores_*.csv"))}
+    folders = sorted(run.folder.glob("scores_*/scores.csv"))
+    files |= {path.parent.name: path for path in folders}
+    scores = {}
+    for name, path in files.items():
+        rows = list(read_scores(path).values())
+        means = {
+            column: float(np.nanmean([row[column] for row in rows]))
+            for column in (rows[0] if rows else ())
+        }
+        means = {column: mean for column, mean in means.items() if not math.isnan(mean)}
+        scores[name.removeprefix("scores_")] = Scores(means, command)
+    return scores
 
 
 def _table(loaded: MALEnhancement, enhancer: nn.Module) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The model card: what a model is, how good, trained on what, and how one uses it."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from huggingface_hub import EvalResult, ModelCardData
 
@@ -69,6 +70,21 @@ of noise alone.
 """
 
 
+class Scores(NamedTuple):
+    """Scores of one test set.
+
+    Attributes
+    ----------
+    means : dict of str to float
+        Mean scores by column of `speechbrain_mal.metrics`.
+    command : str
+        The command that gave them.
+    """
+
+    means: dict[str, float]
+    command: str
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a model card states.
@@ -85,12 +101,8 @@ class Facts:
         In Hz.
     table : dict of str to str
         Further facts by name: parameters, latency, versions.
-    means : dict of str to float
-        Mean scores by column of `speechbrain_mal.metrics`.
-    test_set : str
-        What was scored.
-    command : str
-        The command that gave the scores.
+    scores : dict of str to Scores
+        By the name of the test set.
     training_data : str
         What it was trained on, and the licences.
     licence : str, optional
@@ -106,9 +118,7 @@ class Facts:
     system: str
     sample_rate: int
     table: dict[str, str] = field(default_factory=dict)
-    means: dict[str, float] = field(default_factory=dict)
-    test_set: str = "test"
-    command: str = ""
+    scores: dict[str, Scores] = field(default_factory=dict)
     training_data: str = ""
     licence: str | None = None
     example: bool = False
@@ -125,7 +135,8 @@ def model_card(facts: Facts) -> str:
 
     Example
     -------
-    >>> facts = Facts("quiet", "me/quiet", "mal_dynamic", 16000, means={"pesq": 2.5})
+    >>> scores = {"test": Scores({"pesq": 2.5}, "make demo")}
+    >>> facts = Facts("quiet", "me/quiet", "mal_dynamic", 16000, scores=scores)
     >>> card = model_card(facts)
     >>> "| PESQ-WB | 2.500 |" in card, "type: pesq" in card
     (True, True)
@@ -147,7 +158,7 @@ def model_card(facts: Facts) -> str:
         trust=", trust_remote_code=True" if facts.trusted else "",
         listen=listen,
         facts="\n".join(f"| {name} | {value} |" for name, value in facts.table.items()),
-        scores=_scores(facts),
+        scores=_scores(facts.scores),
         training_data=facts.training_data
         or "Not stated by whoever exported it (`--training-data` states it).",
     )
@@ -159,12 +170,14 @@ def _front_matter(facts: Facts) -> str:
             task_type="speech-enhancement",
             task_name="Speech enhancement",
             dataset_type="audio",
-            dataset_name=facts.test_set,
+            dataset_name=name,
+            dataset_config=name,  # or the hub takes all sets for one
             metric_type=column,
             metric_name=HEADINGS[column],
             metric_value=round(mean, 3),
         )
-        for column, mean in facts.means.items()
+        for name, scores in facts.scores.items()
+        for column, mean in scores.means.items()
     ]
     data = ModelCardData(
         license=facts.licence,
@@ -177,9 +190,14 @@ def _front_matter(facts: Facts) -> str:
     return data.to_yaml()
 
 
-def _scores(facts: Facts) -> str:
-    if not facts.means:
+def _scores(scores: dict[str, Scores]) -> str:
+    if not scores:
         return "None were computed."
-    lines = [f"Means over {facts.test_set}:", "", "| score | mean |", "| --- | ---: |"]
-    lines += [f"| {HEADINGS[c]} | {mean:.3f} |" for c, mean in facts.means.items()]
-    return "\n".join([*lines, "", "```bash", facts.command, "```"])
+    columns = dict.fromkeys(c for one in scores.values() for c in one.means)
+    lines = [f"| mean | {' | '.join(scores)} |", f"| --- |{' ---: |' * len(scores)}"]
+    for column in columns:
+        means = [one.means.get(column) for one in scores.values()]
+        cells = ["" if mean is None else f"{mean:.3f}" for mean in means]
+        lines.append(f"| {HEADINGS[column]} | {' | '.join(cells)} |")
+    commands = dict.fromkeys(one.command for one in scores.values())
+    return "\n".join([*lines, "", "```bash", *commands, "```"])

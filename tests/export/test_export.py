@@ -98,14 +98,28 @@ def test_scores_of_an_evaluation_bring_their_command(run, tmp_path):
     command += ["--metrics", "si_sdr", "--jobs", "1", "-o", str(tmp_path / "scores")]
     assert cli.main(command) == 0
     export_command = ["export", str(run), str(tmp_path / "out")]
-    export_command += ["--scores", str(tmp_path / "scores"), "--test-set", "samples"]
+    for name in ("samples", "the same = again"):
+        export_command += ["--scores", f"{name}={tmp_path / 'scores'}"]
     assert cli.main(export_command) == 0
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "speechbrain-mal evaluate --enhanced" in card
-    assert "Means over samples" in card and "Not stated" in card
+    assert card.count("speechbrain-mal evaluate --enhanced") == 1
+    assert "| mean | samples | the same = again |" in card and "Not stated" in card
+    (entry,) = yaml.safe_load(card.split("---")[1])["model-index"]
+    sets = [result["dataset"]["name"] for result in entry["results"]]
+    assert sets == ["samples", "the same = again"]
     with pytest.raises(ValueError, match="scores.json: not of a folder that"):
-        export(run, tmp_path / "other", scores=run)
+        export(run, tmp_path / "other", scores={"samples": run})
+    with pytest.raises(SystemExit):
+        cli.main(["export", str(run), str(tmp_path / "other"), "--scores", "samples"])
     assert not (tmp_path / "other").exists()
+
+
+def test_own_scores_of_several_test_sets(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")  # as the DNS recipe leaves them
+    (copy / "scores_other").mkdir()
+    shutil.copy(run / "scores_testset.csv", copy / "scores_other" / "scores.csv")
+    card = (export(copy, tmp_path / "out") / "README.md").read_text()
+    assert "| mean | testset | other |" in card
 
 
 def test_what_it_cannot_export_is_named_and_leaves_nothing(run, tmp_path):
