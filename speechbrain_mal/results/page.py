@@ -129,6 +129,7 @@ def write_results(
         "`here` are over clips, positive is better.",
         "\n".join(verdicts_table(verdicts)),
         rules.split("\n\n", 1)[1].strip(),
+        *_gain(settings, verdicts),
         "## What the controls say",
         *_answers(answers),
         *_self_consistency(experiment, settings, curves, page, figures),
@@ -229,6 +230,15 @@ def _difference_parts(
                 parts.append(f"### {heading(column)}, {name}: difference")
                 parts.append("\n".join(rows))
     return parts
+
+
+def _gain(settings: Mapping[str, Any], verdicts: Sequence[Verdict]) -> list[str]:
+    found = [
+        f"{entry.claim.text}: **{entry.verdict}** ({entry.reason})."
+        for entry in verdicts
+        if entry.claim.rule == "as_large"
+    ]
+    return ["## What the paper's gain takes", settings["gain"].strip(), *found]
 
 
 def _answers(answers: Sequence[Verdict]) -> list[str]:
