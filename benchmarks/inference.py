@@ -35,6 +35,7 @@ from speechbrain_mal.inference import (
     export_onnx,
     fold,
 )
+from speechbrain_mal.metrics.resample import resample
 from speechbrain_mal.models import DeepFilterNet2
 
 HERE = Path(__file__).parent
@@ -87,9 +88,12 @@ def parse_arguments() -> argparse.Namespace:
         help="NumPy file of a public model: `conf` and `w.<name>`",
     )
     parser.add_argument(
+        "--model", type=Path, help="exported folder, in the place of --weights"
+    )
+    parser.add_argument(
         "--corpus",
         default=SHARED / "corpus48",
-        help="folder with clean_fullband/ and noise_fullband/ at the model's rate",
+        help="folder with clean_fullband/ and noise_fullband/",
     )
     parser.add_argument("--seconds", type=float, default=20.0, help="of speech")
     parser.add_argument("--repeats", type=int, default=7, help="timed rounds")
@@ -105,7 +109,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--full-model",
         action="store_true",
-        help="measure memory with the model of --weights, not with a small one",
+        help="measure memory with the same model, not with a small one",
     )
     parser.add_argument("--peak-of", metavar="FILE", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -116,7 +120,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def measure_speed(args: argparse.Namespace, folder: Path) -> None:
     """Print real-time factors, and ratios to the public package's."""
-    model = public_weights_model(args.weights)
+    model = model_of(args)
     noisy = speech_in_noise(args, model.sample_rate)
     export_onnx(model, folder / "enhancer.onnx")
     streaming = StreamingDeepFilterNet2(fold(model))
@@ -198,6 +202,16 @@ def configuration(weights: str | Path) -> dict[str, int]:
     return conf
 
 
+def model_of(args: argparse.Namespace) -> DeepFilterNet2:
+    """Return the model of `--model`, or of `--weights`."""
+    if args.model is None:
+        return public_weights_model(args.weights)
+    if args.compare_public:
+        raise SystemExit("--compare-public: its package has no such model as --model.")
+    model = MALEnhancement.from_hparams(args.model).mods.enhancer
+    return model.eval().requires_grad_(False)
+
+
 def public_weights_model(weights: str | Path) -> DeepFilterNet2:
     """Return the model of a file of public weights."""
     model = DeepFilterNet2(**configuration(weights))
@@ -223,9 +237,7 @@ def speech_in_noise(args: argparse.Namespace, sample_rate: int) -> torch.Tensor:
         clips = []
         for file in files:
             clip, rate = soundfile.read(file, dtype="float32", always_2d=True)
-            if rate != sample_rate:
-                raise SystemExit(f"{file} is at {rate} Hz, the model {sample_rate} Hz.")
-            clips.append(clip[:, 0])
+            clips.append(resample(clip[:, 0], rate, sample_rate))
         signals.append(np.resize(np.concatenate(clips), samples))
     clean, noise = signals
     return torch.from_numpy(clean + 0.5 * noise * (clean.std() / noise.std()))
@@ -236,10 +248,9 @@ def speech_in_noise(args: argparse.Namespace, sample_rate: int) -> torch.Tensor:
 
 def measure_memory(args: argparse.Namespace, folder: Path) -> None:
     """Print the peak memory of enhancing files, each in a process of its own."""
-    which = "the model of --weights" if args.full_model else "a small model, 16 kHz"
+    which = "the model above" if args.full_model else "a small model, 16 kHz"
     print(f"\n| `enhance_file`, {which} | peak memory, MiB |\n|---|---:|")
-    rate = configuration(args.weights)["sample_rate"]
-    rate = rate if args.full_model else SMALL["sample_rate"]
+    rate = model_of(args).sample_rate if args.full_model else SMALL["sample_rate"]
     minute = (0.1 * np.random.default_rng(0).standard_normal(60 * rate)).clip(-1, 1)
     for minutes in args.minutes:
         path = folder / "noisy.wav"
@@ -256,7 +267,7 @@ def measure_memory(args: argparse.Namespace, folder: Path) -> None:
 def peak_mib(args: argparse.Namespace) -> float:
     """Enhance a file, and return this process's peak resident memory in MiB."""
     if args.full_model:
-        model = public_weights_model(args.weights)
+        model = model_of(args)
     else:
         model = DeepFilterNet2(**SMALL).eval().requires_grad_(False)
     enhancer = MALEnhancement({"enhancer": model}, {"sample_rate": model.sample_rate})

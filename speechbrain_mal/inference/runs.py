@@ -82,7 +82,7 @@ def read_run(folder: str | os.PathLike) -> Run:
     )
     if checkpoint is None:
         raise ValueError(f"{folder} has no checkpoint of phase {phase}.")
-    return Run(folder, yaml.serialize(modules), settings, checkpoint)
+    return Run(folder, yaml.serialize(modules, indent=4), settings, checkpoint)
 
 
 def load_run(folder: str | os.PathLike) -> tuple[nn.Module, int]:

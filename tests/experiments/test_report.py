@@ -113,3 +113,10 @@ def test_nothing_to_report(tmp_path):
     page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     assert "* **reproduced** (0): none." in page
     assert "No run is recorded." in page
+
+
+def test_the_committed_page_is_what_the_committed_scores_say(tmp_path):
+    page = report(ROOT / "experiments" / "results", tmp_path)
+    committed = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    figures = f"({(tmp_path / 'figures').relative_to(tmp_path)}/"
+    assert page.replace(figures, "(experiments/figures/") == committed
