@@ -38,7 +38,7 @@ def plot_seed_differences(
     drawing, axes = figure(len(columns), 1, 3.0, 0.9 + 0.28 * len(systems))
     for axis, column in zip(axes.flat, columns, strict=True):
         better = "lower" if column in LOWER_IS_BETTER else "higher"
-        axis.set_title(f"{heading(column)} ({better} is better)", size=8)
+        axis.set_title(f"{heading(column)} ({better} is better)", size=7)
         axis.axvline(0, color="black", linewidth=0.8)
         for line, system in enumerate(systems):
             found = differences.get((name, system, column))

@@ -220,8 +220,9 @@ def _difference_parts(
     for name in experiment.sets:
         picture = figures / f"differences_{name}.png"
         drawn = settings["drawn"]
+        found = [x for x in others if any((name, x, c) in differences for c in drawn)]
         plot_seed_differences(
-            differences, name, others, drawn, experiment.control, picture
+            differences, name, found, drawn, experiment.control, picture
         )
         parts.append(_picture(f"Differences, {name}", picture, page))
         for column in settings["differences"]:
