@@ -15,6 +15,9 @@ lint: install
 
 RECIPE := recipes/VoiceBank
 demo: install
+	rm -rf demo/shipped demo/enhancer demo/enhanced
+	$(RUN) -m speechbrain_mal.cli enhance samples/voicebank/noisy_testset_wav_16k \
+		--output demo/shipped
 	$(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/baseline.yaml \
 		--data_folder samples/voicebank --output_folder demo/baseline \
 		--number_of_epochs 40 --batch_size 8 --crop_seconds 1.5
@@ -22,9 +25,9 @@ demo: install
 		--data_folder samples/voicebank --output_folder demo/mal_dynamic \
 		--baseline_folder demo/baseline --batch_size 8 --crop_seconds 1.5
 	$(RUN) -m speechbrain_mal.cli compare demo/baseline demo/mal_dynamic \
+		shipped=demo/shipped \
 		--manifest demo/baseline/test.json --data-folder samples/voicebank \
 		--metrics pesq estoi si_sdr --output demo/comparison
-	rm -rf demo/enhancer demo/enhanced
 	$(RUN) -m speechbrain_mal.cli export demo/mal_dynamic demo/enhancer \
 		--training-data "samples/voicebank of this repository, synthetic, CC0"
 	$(RUN) -m speechbrain_mal.cli enhance samples/voicebank/noisy_testset_wav_16k \

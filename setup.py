@@ -19,8 +19,15 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["speechbrain_mal", "speechbrain_mal.*"]),
-    package_data={"speechbrain_mal.analysis": ["listening.html"]},
+    packages=[
+        *find_packages(include=["speechbrain_mal", "speechbrain_mal.*"]),
+        "speechbrain_mal.pretrained",  # inference/shipped.py finds it
+    ],
+    package_dir={"speechbrain_mal.pretrained": "pretrained"},
+    package_data={
+        "speechbrain_mal.analysis": ["listening.html"],
+        "speechbrain_mal.pretrained": ["*/*"],
+    },
     entry_points={"console_scripts": ["speechbrain-mal=speechbrain_mal.cli:main"]},
     install_requires=[
         "speechbrain>=1.1.2,<1.2",

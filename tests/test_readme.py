@@ -19,11 +19,10 @@ def test_first_snippet_runs():
     assert all(p.grad is None for p in scope["mal"].parameters())
 
 
-def test_snippet_that_enhances_runs(exported, tmp_path, monkeypatch):
+def test_snippet_that_enhances_runs(tmp_path, monkeypatch):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     _, snippet, onnx_snippet, *_ = re.findall(r"```python\n(.*?)```", text, re.S)
     monkeypatch.chdir(tmp_path)
-    exported.rename("quiet")
     noisy = 0.1 * torch.randn(2, 8000)
     soundfile.write("noisy.wav", noisy[0].numpy(), 16000)
     scope = {"noisy": noisy, "lengths": torch.tensor([1.0, 0.5])}

@@ -19,7 +19,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="folder, made if needed; or for one file a file, by its suffix",
     )
     parser.add_argument(
-        "--model", required=True, help="exported folder, or id on the Hugging Face hub"
+        "--model",
+        help="exported folder, or id on the Hugging Face hub (default: the enhancer "
+        "that comes with the package)",
     )
     parser.add_argument("--revision", help="of the hub repository")
     parser.add_argument(
@@ -43,10 +45,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _enhance(options: argparse.Namespace) -> int:
     from speechbrain.utils.fetching import FetchConfig
 
-    from speechbrain_mal.inference import MALEnhancement, enhance_files, enhance_one
+    from speechbrain_mal.inference import (
+        MALEnhancement,
+        enhance_files,
+        enhance_one,
+        shipped_model,
+    )
 
     enhancer = MALEnhancement.from_hparams(
-        options.model,
+        options.model or shipped_model(),
         fetch_config=FetchConfig(revision=options.revision),
         trust_remote_code=options.trust_remote_code,
         run_opts={"device": options.device},
