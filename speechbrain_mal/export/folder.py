@@ -36,7 +36,8 @@ EXAMPLE_SECONDS = 10.0
 _TOLERANCE = 1e-4
 
 _HYPERPARAMS = """\
-# {name}: system {system} of speechbrain-mal {version}, exported {date}.
+# {name}
+# System {system} of speechbrain-mal {version}, exported {date}.
 # MALEnhancement.from_hparams and SpeechBrain's WaveformEnhancement load this folder.
 sample_rate: {rate}
 
