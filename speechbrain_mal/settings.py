@@ -50,7 +50,7 @@ def check_settings(h: SimpleNamespace, loss: nn.Module, enhancer: nn.Module) -> 
             f"freeze_encoder is True, but the {type(enhancer).__name__} in "
             "modules has no attribute encoder: give it one (docs/your_model.md)."
         )
-    parts = {"enhancer": enhancer}
+    parts = {"enhancer": enhancer, **loss.conventional}
     for name, term in loss.added.items():
         parts[f"encoder of {name}"] = getattr(term, "encoder", None)
     for name, part in parts.items():

@@ -11,7 +11,7 @@ from tiny_networks import save_tiny
 
 from speechbrain_mal import MALBrain, ModelAsLoss
 from speechbrain_mal.brain import NonFiniteLossError
-from speechbrain_mal.losses import WeightedLoss
+from speechbrain_mal.losses import PESQLoss, WeightedLoss
 from speechbrain_mal.settings import check_settings
 
 ROOT = Path(__file__).parent.parent
@@ -238,6 +238,13 @@ def test_scores_and_terms_of_the_loss_have_names_of_their_own(tmp_path):
     brain = make_brain(tmp_path, "baseline")
     loss = WeightedLoss({"si_sdr": torch.nn.L1Loss()})
     with pytest.raises(ValueError, match="'si_sdr'.* both of valid_metrics and"):
+        check_settings(brain.hparams, loss, brain.enhancer)
+
+
+def test_a_term_of_another_rate_is_refused(tmp_path):
+    brain = make_brain(tmp_path, "baseline")
+    loss = WeightedLoss({"df": torch.nn.L1Loss(), "pesq_loss": PESQLoss(48000)})
+    with pytest.raises(ValueError, match="pesq_loss .* was built for 48000 Hz"):
         check_settings(brain.hparams, loss, brain.enhancer)
 
 

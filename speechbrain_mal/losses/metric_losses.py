@@ -5,12 +5,11 @@ is trained on a score is no longer judged by it: keep other scores for that.
 """
 
 import warnings
-from importlib import import_module
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
+from speechbrain_mal.extras import require
 from speechbrain_mal.losses.lengths import sample_counts
 
 SHORTEST = 0.5  # seconds; both measures need some twenty frames
@@ -86,7 +85,7 @@ class PESQLoss(_ClipLoss):
 
     def __init__(self, sample_rate: int = 16000):
         super().__init__(sample_rate)
-        measure = _import("torch_pesq", "torch-pesq").PesqLoss
+        measure = require("torch_pesq", "perceptual").PesqLoss
         self.measure = measure(1.0, sample_rate=sample_rate)
         # The package's gradient is NaN in digital silence, and where nothing differs.
         self.measure.to_spec = _PowerSpectrogram()
@@ -126,7 +125,7 @@ class STOILoss(_ClipLoss):
 
     def __init__(self, sample_rate: int = 16000, extended: bool = True):
         super().__init__(sample_rate)
-        measure = _import("torch_stoi", "torch_stoi").NegSTOILoss
+        measure = require("torch_stoi", "perceptual").NegSTOILoss
         with warnings.catch_warnings():  # of its resampling method's old name
             warnings.simplefilter("ignore")
             self.measure = measure(sample_rate, use_vad=False, extended=extended)
@@ -181,14 +180,3 @@ def _audible(
     )
     loud = (levels > SILENCE**2).tolist()
     return [i for i, n in enumerate(counts) if n == count and loud[i]]
-
-
-def _import(module: str, package: str) -> ModuleType:
-    """Import a module of the extra, or say how to install it."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"The package {package} is missing: pip install "
-            '"speechbrain-mal[perceptual]".'
-        ) from error

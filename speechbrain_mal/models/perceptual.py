@@ -4,14 +4,14 @@ Both packages bring their weights, so they work offline: `pip install
 "speechbrain-mal[perceptual]"`.
 """
 
-import importlib
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.transforms import Resample
+
+from speechbrain_mal.extras import require
 
 
 class CDPAMEncoder(nn.Module):
@@ -37,8 +37,8 @@ class CDPAMEncoder(nn.Module):
 
     def __init__(self, sample_rate: int = 16000):
         super().__init__()
-        cdpam = _import("cdpam")
-        base_encoder = _import("cdpam.models").base_encoder
+        cdpam = require("cdpam", "perceptual")
+        base_encoder = require("cdpam.models", "perceptual").base_encoder
         # Pickled in a way that the safe loader does not know, inside the package: who
         # imports the package has trusted it already.
         name = "CDPAM_trained/scratchJNDdefault_best_model.pth"
@@ -99,7 +99,7 @@ class DistillMOSEncoder(nn.Module):
 
     def __init__(self, sample_rate: int = 16000):
         super().__init__()
-        network = _import("distillmos").ConvTransformerSQAModel().cnn
+        network = require("distillmos", "perceptual").ConvTransformerSQAModel().cnn
         self.win_length, self.hop_length = network.win_length, network.hop_length
         self.network = network.cnn
         self.register_buffer("window", torch.hann_window(self.win_length))
@@ -142,14 +142,3 @@ class DistillMOSEncoder(nn.Module):
         parts = torch.view_as_real(spectrum)
         power = parts.square().sum(-1, keepdim=True).clamp_min(1e-24)
         return (parts * power**-0.35).permute(0, 3, 1, 2)
-
-
-def _import(name: str) -> ModuleType:
-    """Import a module of the extra, or say how to install it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f'{error.name or name} is missing: pip install "speechbrain-mal'
-            '[perceptual]".'
-        ) from error

@@ -32,6 +32,7 @@ def test_pesq_is_the_reference_implementation_s(speech, snr_db):
     ours = 0.999 + 4 / (1 + torch.exp(-1.3669 * (4.5 - disturbance) + 3.8224))
     pairs = zip(speech.numpy(), noisy.numpy(), strict=True)
     theirs = [pesq(RATE, clean, noise, "wb") for clean, noise in pairs]
+    # 0.12 at most: there is no alignment in time, and the level is measured otherwise.
     assert np.abs(ours.numpy() - theirs).max() < 0.15
 
 
@@ -41,6 +42,7 @@ def test_stoi_is_pystoi_s_but_for_the_pauses(speech, extended):
     ours = 1 - STOILoss(RATE, extended=extended).distance(noisy, speech)
     pairs = zip(speech.numpy(), noisy.numpy(), strict=True)
     theirs = [stoi(clean, noise, RATE, extended=extended) for clean, noise in pairs]
+    # pystoi leaves out the silent frames, and resamples by another filter.
     assert np.abs(ours.numpy() - theirs).max() < 0.1
 
 
