@@ -186,19 +186,31 @@ def self_consistency(
     return tables
 
 
+def pass_rows(by_pass: Mapping[int, ScoreTable]) -> list[list[str]]:
+    """Return the rows of a table by pass: `pass`, `clips`, the mean of every column.
+
+    `clips` is the number of those that have all scores.
+
+    Arguments
+    ---------
+    by_pass : mapping of int to ScoreTable
+        Scores of one system, in the order of the passes.
+    """
+    columns = next(iter(by_pass.values())).columns
+    rows = [["pass", "clips", *columns]]
+    for number, table in by_pass.items():
+        means, clips = table.means(), min(map(table.scored, columns))
+        rows.append([str(number), str(clips), *(f"{means[c]:.4f}" for c in columns)])
+    return rows
+
+
 def _write_means(tables: dict[str, dict[int, ScoreTable]], path: Path) -> None:
-    columns = next(iter(next(iter(tables.values())).values())).columns
-    lines = [",".join(["system", "pass", "clips", *columns])]
+    lines = []
     for name, by_pass in tables.items():
-        for number, table in by_pass.items():
-            means = table.means()
-            clips = str(min(table.scored(column) for column in columns))
-            lines.append(
-                ",".join(
-                    [name, str(number), clips, *(f"{means[c]:.4f}" for c in columns)]
-                )
-            )
-    write_atomically(path, "\n".join(lines) + "\n")
+        head, *rows = pass_rows(by_pass)
+        lines = lines or [["system", *head]]
+        lines += [[name, *row] for row in rows]
+    write_atomically(path, "\n".join(map(",".join, lines)) + "\n")
 
 
 def _waveforms(

@@ -136,7 +136,7 @@ def iterate(
     dict
         Names of the clips.
     """
-    from speechbrain_mal.analysis.self_consistency import self_consistency
+    from speechbrain_mal.analysis.self_consistency import pass_rows, self_consistency
 
     what = experiment.self_consistency
     clips = clips_of(experiment, place, run, what["set"])
@@ -154,14 +154,8 @@ def iterate(
         {k: v for k, v in experiment.metric_options.items() if k in metrics},
         place.jobs,
     )[system]
-    columns = by_pass[0].columns
-    lines = [",".join(["pass", "clips", *columns])]
-    for number, table in by_pass.items():
-        clips_left = min(table.scored(column) for column in columns)
-        means = (f"{table.means()[column]:.4f}" for column in columns)
-        lines.append(",".join([str(number), str(clips_left), *means]))
     product.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(product, "\n".join(lines) + "\n")
+    write_atomically(product, "\n".join(map(",".join, pass_rows(by_pass))) + "\n")
     return {"clips": [clip.name for clip in clips]}
 
 

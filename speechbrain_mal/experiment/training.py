@@ -58,6 +58,7 @@ def train(
         When the recipe fails; its last words.
     """
     folder = place.run(system.name, seed)
+    begun = (folder / "save").exists()  # by hand, or before a kill
     folder.mkdir(parents=True, exist_ok=True)
     overrides = experiment.overrides(system, seed)
     _check_settings(folder, overrides)
@@ -92,6 +93,7 @@ def train(
     _call(command, place, folder / LOG, lock)
     meta = read_run(folder).checkpoint.meta
     return {
+        **({"whole": False} if begun else {}),
         "command": place.symbolic(" ".join(["python", *command[1:]])),
         "best_epoch": meta["epoch"],
         "chosen_by": overrides.get("ckpt_metric", ""),

@@ -16,11 +16,22 @@ from speechbrain_mal.results.seeds import Difference, Runs, correct, difference
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What to use, why, and each setting's gain over the default, best first."""
+    """A setting, and why.
+
+    Attributes
+    ----------
+    setting, reason : str
+        What to use, and why.
+    gains : dict of str to Difference
+        Each setting's gain over the default, best first.
+    guards : dict of str to Difference
+        The same of the guard score, p not corrected.
+    """
 
     setting: str
     reason: str
     gains: Mapping[str, Difference]
+    guards: Mapping[str, Difference]
 
 
 def recommend(
@@ -46,32 +57,36 @@ def recommend(
     margin : float
         What the guard may lose, in its unit.
     """
-    gains = {}
-    for setting in settings:
-        found = _gain(runs, setting, default, column)
-        if found is not None:
-            gains[setting] = found
+    gains, guards = (
+        {
+            setting: found
+            for setting in settings
+            if (found := _gain(runs, setting, default, score)) is not None
+        }
+        for score in (column, guard)
+    )
     correct(list(gains.values()))
     gains = dict(sorted(gains.items(), key=lambda item: (-item[1].mean, item[0])))
-    allowed = [name for name in gains if _keeps(runs, name, default, guard, margin)]
+
+    def choose(setting: str, reason: str) -> Recommendation:
+        return Recommendation(setting, reason, gains, guards)
+
+    allowed = [name for name in gains if guards[name].mean >= -margin]
     if not allowed:
-        reason = f"no other setting has scores and keeps {guard}"
-        return Recommendation(default, reason, gains)
+        return choose(default, f"no other setting has scores and keeps {guard}")
     best, gain = allowed[0], gains[allowed[0]]
     if gain.seeds < LEAST_SEEDS:
-        reason = f"{best} has {gain.seeds} seed, {LEAST_SEEDS} are needed"
-        return Recommendation(default, reason, gains)
+        return choose(
+            default, f"{best} has {gain.seeds} seed, {LEAST_SEEDS} are needed"
+        )
     if not is_better(gain):
-        reason = f"{best}, the best other, is not better by the rule: {describe(gain)}"
-        return Recommendation(default, reason, gains)
-    return Recommendation(best, f"better than {default}: {describe(gain)}", gains)
+        return choose(
+            default,
+            f"{best}, the best other, is not better by the rule: {describe(gain)}",
+        )
+    return choose(best, f"better than {default}: {describe(gain)}")
 
 
 def _gain(runs: Runs, setting: str, default: str, column: str) -> Difference | None:
     pair = runs.get(setting, {}), runs.get(default, {})
     return difference(*(pair[::-1] if column in LOWER_IS_BETTER else pair), column)
-
-
-def _keeps(runs: Runs, setting: str, default: str, guard: str, margin: float) -> bool:
-    found = _gain(runs, setting, default, guard)
-    return found is not None and found.mean >= -margin

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from speechbrain_mal.analysis.comparison import table_head, table_line
 from speechbrain_mal.experiment.definition import NOISY
-from speechbrain_mal.metrics.registry import HEADINGS
+from speechbrain_mal.metrics.registry import HEADINGS, LOWER_IS_BETTER
 from speechbrain_mal.results.claims import NOT_REPRODUCED, Verdict
 from speechbrain_mal.results.seeds import (
     Curves,
@@ -58,6 +58,30 @@ def _mean(mean: float, low: float, high: float) -> str:
     return f"{mean:.3f} ± {high - mean:.3f}"
 
 
+def overview_table(
+    differences: Differences,
+    name: str,
+    columns: Sequence[str],
+    systems: Sequence[str],
+) -> list[str]:
+    """Return the differences of a set: a row a system, a column a score."""
+    lines = table_head(
+        ["system", *(heading(c) + " ↓" * (c in LOWER_IS_BETTER) for c in columns)]
+    )
+    for system in systems:
+        cells = [system]
+        for column in columns:
+            found = differences.get((name, system, column))
+            if found is None:
+                cells.append("")
+                continue
+            mark = "**" if found.p < 0.05 else ""
+            sign = f"{found.same_sign()}/{found.seeds}"
+            cells.append(f"{mark}{found.mean:+.3f}{mark} ({sign})")
+        lines.append(table_line(cells))
+    return lines
+
+
 def differences_table(
     differences: Differences, name: str, column: str, systems: Sequence[str]
 ) -> list[str]:
@@ -93,39 +117,34 @@ def _interval(ends: tuple[float, float]) -> str:
 
 
 def paper_table(
-    paper: Mapping[str, Mapping[str, float]],
-    differences: Differences,
-    names: Mapping[str, str],
-    columns: Mapping[str, Sequence[str]],
-    control: str,
+    paper: Mapping[str, Mapping], differences: Differences, control: str
 ) -> list[str]:
     """Return the paper's differences to its control beside ours.
 
     Arguments
     ---------
-    paper : mapping of str to mapping
-        The paper's scores by its own column, by system.
+    paper : mapping
+        `scores`, the paper's by its own column, by system; `systems`, how ours are
+        called there; `columns`, our set and column by the paper's column.
     differences : dict
         Ours.
-    names : mapping of str to str
-        How our systems are called in the paper.
-    columns : mapping of str to (str, str)
-        Our set and column, by the paper's column.
     control : str
         Our name of the control.
     """
+    columns, names, theirs = paper["columns"], paper["systems"], paper["scores"]
     lines = table_head(["system", *columns])
     for system, name in names.items():
-        if system == control or name not in paper:
+        if system == control:
             continue
         cells = [system]
         for column, (where, ours) in columns.items():
-            theirs = paper[name].get(column, math.nan)
-            theirs -= paper[names[control]].get(column, math.nan)
+            there, reference = (
+                theirs[row].get(column, math.nan) for row in (name, names[control])
+            )
             found = differences.get((where, system, ours))
             here = MISSING if found is None else f"{found.mean:+.2f}"
-            there = "–" if math.isnan(theirs) else f"{theirs:+.2f}"
-            cells.append(f"{there} / {here}")
+            gain = there - reference
+            cells.append(f"{'–' if math.isnan(gain) else f'{gain:+.2f}'} / {here}")
         lines.append(table_line(cells))
     return lines
 
