@@ -134,6 +134,15 @@ def test_killed_in_a_training_and_given_again(folder):
         assert str(folder) not in text and str(ROOT) not in text, path
 
     assert "16 of 16 steps are done." in done.stdout
+    # A run that is there without a record, as one made by hand, is taken over: nothing
+    # is trained again, so its time is no estimate, either.
+    other = results / "records" / "half" / "2" / "train.json"
+    assert json.loads(other.read_text())["whole"] is True
+    other.unlink()
+    assert run(folder, "--only", "2", "half").returncode == 0
+    assert json.loads(other.read_text())["whole"] is False
+    log = (folder / "output" / "half" / "2" / "train_log.txt").read_text()
+    assert log.count(" - train") == 4
     # The run in the folder is not the one that another YAML asks for.
     made = folder / "output" / "half" / "1"
     _check_settings(made, {"phase_two_epochs": 4, "test_from": "last"})
