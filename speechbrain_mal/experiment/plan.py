@@ -148,6 +148,8 @@ def _score(
     trained: Step,
 ) -> Step:
     product = place.results / name / system / f"{seed}.csv"
+    # The noisy input is no run's; only a manifest of it is.
+    needs = (trained,) if system != NOISY or "manifest" in experiment.sets[name] else ()
     return Step(
         **_step(place, system, seed, f"score_{name}", [f"score_{name}"]),
         settings={
@@ -156,8 +158,7 @@ def _score(
             "options": experiment.portable_options(),
         },
         products=(product,),
-        needs=(trained,),
-        # The run of the noisy input is the baseline's: it has the manifests.
+        needs=needs,
         run=partial(
             score,
             experiment,

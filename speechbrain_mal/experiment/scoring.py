@@ -82,6 +82,8 @@ def score(
     dict
         Number of clips, and those that could not be scored.
     """
+    progress = place.output / ".steps" / system / run.name / f"progress_{name}.jsonl"
+    begun = progress.exists()  # so what this takes is not all it took
     enhanced: Path | str = NOISY
     if system != NOISY:
         left = experiment.sets[name].get("enhanced")
@@ -94,12 +96,16 @@ def score(
         experiment.metrics,
         experiment.metric_options,
         place.jobs,
-        place.output / ".steps" / system / run.name / f"progress_{name}.jsonl",
+        progress,
     )
     product.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(product, table.csv())
     failures = [place.symbolic(failure) for failure in table.failures]
-    return {"clips": len(table.rows), "not_scored": failures}
+    return {
+        **({"whole": False} if begun else {}),
+        "clips": len(table.rows),
+        "not_scored": failures,
+    }
 
 
 def _enhance(run: Path, noisy: list[Path], output: Path, place: Place) -> None:

@@ -139,7 +139,9 @@ def test_killed_in_a_training_and_given_again(folder):
     other = results / "records" / "half" / "2" / "train.json"
     assert json.loads(other.read_text())["whole"] is True
     other.unlink()
-    assert run(folder, "--only", "2", "half").returncode == 0
+    again = run(folder, "--only", "2", "half")
+    assert again.returncode == 0
+    assert "done  noisy/input/score_testset" in again.stdout  # no seed's
     assert json.loads(other.read_text())["whole"] is False
     log = (folder / "output" / "half" / "2" / "train_log.txt").read_text()
     assert log.count(" - train") == 4
