@@ -115,6 +115,33 @@ def _write(path: Path, waveform: np.ndarray, rate: int) -> None:
     partial.replace(path)
 
 
+def keeping_level(enhance: Enhance) -> Enhance:
+    """Return an enhancer whose output has the level (RMS) of its input.
+
+    A model that amplifies a little what it keeps leaves, pass by pass, the range of
+    levels that it was trained on, and after some twenty passes that of 32-bit floats.
+    With this, what is heard after a hundred passes is what it does to the sound. The
+    paper does not say what it does about the level.
+
+    Example
+    -------
+    >>> louder = keeping_level(lambda waveform, sample_rate: 2 * waveform)
+    >>> louder(np.float32([0.5, -0.5]), 16000)
+    array([ 0.5, -0.5], dtype=float32)
+    """
+
+    def enhanced(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+        output = enhance(waveform, sample_rate)
+        level = _rms(output)
+        return output * np.float32(_rms(waveform) / level) if level > 0 else output
+
+    return enhanced
+
+
+def _rms(waveform: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
+
+
 def self_consistency(
     systems: Mapping[str, Enhance],
     noisy: Mapping[str, Path],

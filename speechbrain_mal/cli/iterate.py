@@ -27,11 +27,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--noisy", help="folder of noisy clips; a manifest has them")
     parser.add_argument("--clips", type=int, default=20, help="how many (20)")
     parser.add_argument("--passes", type=int, default=100, help="how many (100)")
+    parser.add_argument(
+        "--keep-level", action="store_true", help="give each pass its input's level"
+    )
     add_scoring(parser)
 
 
 def _iterate(options: argparse.Namespace) -> int:
-    from speechbrain_mal.analysis.self_consistency import self_consistency
+    from speechbrain_mal.analysis.self_consistency import (
+        keeping_level,
+        self_consistency,
+    )
     from speechbrain_mal.inference.runs import enhancement_of
 
     if options.clips < 1 or options.passes < 1:
@@ -47,7 +53,8 @@ def _iterate(options: argparse.Namespace) -> int:
         name, folder = named(system)
         if name in systems:
             raise ValueError("Two systems have the same name: write NAME=FOLDER.")
-        systems[name] = enhancement_of(folder)
+        enhance = enhancement_of(folder)
+        systems[name] = keeping_level(enhance) if options.keep_level else enhance
     tables = self_consistency(
         systems,
         {clip.name: clip.enhanced for clip in chosen},

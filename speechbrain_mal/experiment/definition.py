@@ -66,8 +66,8 @@ class Experiment:
     metric_options : dict of str to dict
         Further arguments of metrics.
     self_consistency : dict
-        `systems`, `set`, `clips`, `passes` and `metrics` of that experiment; empty for
-        none.
+        `systems`, `set`, `clips`, `passes` and `metrics` of that experiment, and
+        `keep_level`, whether each pass gets the level of its input; empty for none.
     """
 
     recipe: str
@@ -124,8 +124,9 @@ def read_experiment(path: str | os.PathLike) -> Experiment:
             )
     check_metrics(experiment.metrics, experiment.metric_options)
     if experiment.self_consistency:
-        keys = ["systems", "set", "clips", "passes", "metrics"]
-        _check(path, experiment.self_consistency, keys, set(), "self_consistency: ")
+        keys = ["systems", "set", "clips", "passes", "metrics", "keep_level"]
+        optional = {"keep_level"}
+        _check(path, experiment.self_consistency, keys, optional, "self_consistency: ")
         check_metrics(experiment.self_consistency["metrics"])
     return experiment
 

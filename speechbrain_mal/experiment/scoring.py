@@ -142,16 +142,24 @@ def iterate(
     dict
         Names of the clips.
     """
-    from speechbrain_mal.analysis.self_consistency import pass_rows, self_consistency
+    from speechbrain_mal.analysis.self_consistency import (
+        keeping_level,
+        pass_rows,
+        self_consistency,
+    )
 
     what = experiment.self_consistency
     clips = clips_of(experiment, place, run, what["set"])
     clips = clips[:: max(1, len(clips) // what["clips"])][: what["clips"]]
     metrics = list(what["metrics"])
+    enhance = _enhancement(run, place.device)
     # By epoch: passes that another checkpoint of the run made don't count.
-    folder = run / f"self_consistency_{read_run(run).checkpoint.meta['epoch']}"
+    kind = f"{read_run(run).checkpoint.meta['epoch']}"
+    if what.get("keep_level"):
+        enhance, kind = keeping_level(enhance), f"{kind}_keep_level"
+    folder = run / f"self_consistency_{kind}"
     by_pass = self_consistency(
-        {system: _enhancement(run, place.device)},
+        {system: enhance},
         {clip.name: clip.enhanced for clip in clips},
         {clip.name: clip.clean for clip in clips if clip.clean},
         what["passes"],

@@ -24,13 +24,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
-from speechbrain_mal.results.seeds import (
-    Curves,
-    Difference,
-    Runs,
-    correct,
-    difference,
-)
+from speechbrain_mal.results.passes import Curves, whole_passes
+from speechbrain_mal.results.seeds import Difference, Runs, correct, difference
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
@@ -205,16 +200,6 @@ def _on_scores(
         reason = f"{claim.other_set} {describe(other)}; {claim.set} {gain.mean:+.3f}"
     opposite = gain.mean < 0 and _is_clear(gain)
     return Verdict(claim, REPRODUCED if holds else NOT_REPRODUCED, reason, opposite)
-
-
-def whole_passes(curve: Sequence[Mapping[str, float]]) -> dict[int, Mapping]:
-    """Return the rows of the passes, from the first on, that lost no clip, by pass."""
-    rows = {}
-    for row in curve:
-        if row["clips"] < curve[0]["clips"]:
-            break
-        rows[int(row["pass"])] = row
-    return rows
 
 
 def _on_passes(claim: Claim, curves: Curves) -> Verdict:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from speechbrain_mal.analysis.plots import figure
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
-from speechbrain_mal.results.claims import whole_passes
-from speechbrain_mal.results.seeds import Curves
+from speechbrain_mal.results.passes import Curves, mean_passes
 from speechbrain_mal.results.tables import Differences, heading
 
 _DPI = 80  # small files: they are committed
@@ -79,17 +78,21 @@ def plot_curves(
     last = 1
     for axis, column in zip(axes.flat, columns, strict=True):
         for number, system in enumerate(systems):
-            by_seed = [whole_passes(curve) for curve in curves.get(system, {}).values()]
-            if not by_seed:
+            means = mean_passes(curves.get(system, {}), column)
+            if not means:
                 continue
-            common = sorted(set.intersection(*map(set, by_seed)))
-            last = max(last, *common)
-            color = f"C{number}"
-            for rows in by_seed:
-                values = [rows[i][column] for i in common]
-                axis.plot(common, values, color=color, alpha=0.3, linewidth=0.8)
-            means = [sum(r[i][column] for r in by_seed) / len(by_seed) for i in common]
-            axis.plot(common, means, "o-", color=color, markersize=3, label=system)
+            last, color = max(last, *means), f"C{number}"
+            for curve in curves[system].values():
+                values = [row[column] for row in curve if row["pass"] in means]
+                axis.plot(list(means), values, color=color, alpha=0.3, linewidth=0.8)
+            axis.plot(
+                list(means),
+                list(means.values()),
+                "o-",
+                color=color,
+                markersize=3,
+                label=system,
+            )
         axis.set_xscale("symlog", linthresh=10)
         ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300) if tick <= last]
         axis.set_xticks(ticks, ticks)

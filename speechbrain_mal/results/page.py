@@ -8,13 +8,8 @@ from speechbrain_mal.experiment.definition import Experiment
 from speechbrain_mal.results import sections
 from speechbrain_mal.results.claims import Claim, Verdict, judge
 from speechbrain_mal.results.claims import __doc__ as rules
-from speechbrain_mal.results.seeds import (
-    Runs,
-    correct,
-    difference,
-    read_curves,
-    read_runs,
-)
+from speechbrain_mal.results.passes import read_curves
+from speechbrain_mal.results.seeds import Runs, correct, difference, read_runs
 from speechbrain_mal.results.tables import Differences, paper_table, verdicts_table
 
 _HOW = """\

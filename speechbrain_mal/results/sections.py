@@ -19,7 +19,8 @@ from speechbrain_mal.results.claims import (
     describe,
 )
 from speechbrain_mal.results.figures import plot_curves, plot_seed_differences
-from speechbrain_mal.results.seeds import Curves, Runs
+from speechbrain_mal.results.passes import Curves
+from speechbrain_mal.results.seeds import Runs
 from speechbrain_mal.results.sweep import recommend
 from speechbrain_mal.results.tables import (
     Differences,
@@ -158,7 +159,8 @@ def self_consistency(
     what = experiment.self_consistency
     column = settings["passes_column"]
     parts = [
-        f"{what['clips']} clips of {what['set']}, up to {what['passes']} passes; "
+        f"{what['clips']} clips of {what['set']}, up to {what['passes']} passes, each "
+        f"{'with the level of its input' if what.get('keep_level') else 'as it is'}; "
         f"{heading(column)}, mean over seeds. A field is empty where a seed lost a "
         "clip: its level had grown beyond 32-bit floats, or it could not be scored.",
         "\n".join(passes_table(curves, what["systems"], column)),

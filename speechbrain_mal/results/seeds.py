@@ -9,7 +9,6 @@ Two things vary, clips and trainings, and neither stands for the other:
   three seeds it is 4.3 standard errors wide to each side.
 """
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from speechbrain_mal.metrics import read_scores
 
 Table = dict[str, dict[str, float]]  # column by clip
 Runs = dict[str, dict[str, Table]]  # scores by system and seed
-Curves = dict[str, dict[str, list[dict[str, float]]]]  # passes by system and seed
 
 
 @dataclass
@@ -190,15 +188,3 @@ def read_runs(folder: Path) -> Runs:
         for place in sorted(folder.glob("*"))
         if any(place.glob("*.csv"))
     }
-
-
-def read_curves(folder: Path) -> Curves:
-    """Return mean scores by pass: rows of `<folder>/<system>/<seed>.csv`."""
-    curves: Curves = {}
-    for file in sorted(folder.glob("*/*.csv")):
-        with open(file, encoding="utf-8", newline="") as stream:
-            curves.setdefault(file.parent.name, {})[file.stem] = [
-                {name: float(value or "nan") for name, value in row.items()}
-                for row in csv.DictReader(stream)
-            ]
-    return curves

@@ -7,8 +7,8 @@ from speechbrain_mal.analysis.comparison import table_head, table_line
 from speechbrain_mal.experiment.definition import NOISY
 from speechbrain_mal.metrics.registry import HEADINGS, LOWER_IS_BETTER
 from speechbrain_mal.results.claims import NOT_REPRODUCED, Verdict
+from speechbrain_mal.results.passes import Curves, mean_passes
 from speechbrain_mal.results.seeds import (
-    Curves,
     Difference,
     Runs,
     seed_means,
@@ -165,32 +165,12 @@ def verdicts_table(verdicts: Sequence[Verdict]) -> list[str]:
 
 def passes_table(curves: Curves, systems: Sequence[str], column: str) -> list[str]:
     """Return means over seeds by pass; a number where all seeds kept all clips."""
-    passes = sorted(
-        {
-            int(row["pass"])
-            for by_seed in curves.values()
-            for curve in by_seed.values()
-            for row in curve
-        }
-    )
+    found = {system: mean_passes(curves.get(system, {}), column) for system in systems}
+    passes = sorted({number for means in found.values() for number in means})
     lines = table_head(["system", "seeds", *map(str, passes)])
-    for system in systems:
-        by_seed = curves.get(system, {})
-        if not by_seed:
-            lines.append(table_line([system, "0", *[MISSING] * len(passes)]))
-            continue
-        cells = [system, str(len(by_seed))]
-        for number in passes:
-            rows = [
-                row
-                for curve in by_seed.values()
-                for row in curve
-                if row["pass"] == number and row["clips"] == curve[0]["clips"]
-            ]
-            whole = len(rows) == len(by_seed)
-            mean = sum(row[column] for row in rows) / max(1, len(rows))
-            cells.append(f"{mean:.2f}" if whole else "")
-        lines.append(table_line(cells))
+    for system, means in found.items():
+        cells = (f"{means[number]:.2f}" if number in means else "" for number in passes)
+        lines.append(table_line([system, str(len(curves.get(system, {}))), *cells]))
     return lines
 
 

@@ -6,6 +6,7 @@ import soundfile
 
 from speechbrain_mal.analysis.self_consistency import (
     enhance_repeatedly,
+    keeping_level,
     passes_to_keep,
     self_consistency,
 )
@@ -33,6 +34,22 @@ def test_passes_neither_clip_nor_round_nor_shift(noisy, tmp_path):
             expected = np.float32(1.5) * expected
         last = read(tmp_path / "out" / "012" / f"{clip}.wav")
         assert np.array_equal(last, expected) and np.abs(last).max() > 50
+
+
+def test_a_level_that_is_kept_neither_grows_nor_vanishes(noisy, tmp_path):
+    for gain in (30, 0.03):  # beyond 32-bit floats after 26 passes, below after 30
+
+        def enhance(waveform, rate, gain=gain):
+            return np.float32(gain) * waveform[::-1]
+
+        out = tmp_path / str(gain)
+        kept = keeping_level(enhance)
+        assert not enhance_repeatedly(kept, noisy, [0, 1, 100], out)
+        for clip, path in noisy.items():
+            last = read(out / "100" / f"{clip}.wav")  # reversed an even number of times
+            np.testing.assert_allclose(last, read(path), rtol=1e-5)  # 100 roundings
+    silent = keeping_level(lambda waveform, rate: 0 * waveform)
+    assert not silent(np.ones(4, np.float32), 16000).any()
 
 
 def test_a_stopped_experiment_ends_as_one_that_was_not(noisy, tmp_path):
