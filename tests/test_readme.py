@@ -47,3 +47,22 @@ def test_page_on_your_own_model_runs():
     exec(snippet, scope)
     assert scope["loss"].item() > 0
     assert any(p.grad is not None for p in scope["enhancer"].parameters())
+
+
+def test_table_of_differences_is_that_of_the_results():
+    def cells(line):
+        return [cell.strip() for cell in line.strip("|\n ").split("|")]
+
+    def rows(text):
+        return [cells(x) for x in text.splitlines() if re.search(r"\(\d/\d\)", x)]
+
+    readme, results = (
+        (ROOT / "README.md").read_text(),
+        (ROOT / "RESULTS.md").read_text(),
+    )
+    table = results.split("## Differences to")[1].split("### oodset")[0]
+    there = {name: numbers for name, *numbers in rows(table)}
+    shown = rows(readme.split("## What to expect")[1].split("What a training step")[0])
+    assert len(shown) == len(there) > 5
+    for name, *numbers in shown:
+        assert set(numbers) <= set(there[name.split(",")[0].replace("-", "_")]), name
