@@ -154,7 +154,7 @@ def iterate(
     metrics = list(what["metrics"])
     enhance = _enhancement(run, place.device)
     # By epoch: passes that another checkpoint of the run made don't count.
-    kind = f"{read_run(run).checkpoint.meta['epoch']}"
+    kind = str(read_run(run).checkpoint.meta["epoch"])
     if what.get("keep_level"):
         enhance, kind = keeping_level(enhance), f"{kind}_keep_level"
     folder = run / f"self_consistency_{kind}"

@@ -20,11 +20,10 @@ Seed by seed from the same baseline, on the clips that were scored in every run 
   {tests} differences to the control on this page. It speaks of other clips with these
   trainings.
 * **over seeds**: Student's t interval of each seed's difference averaged over the
-  clips. It speaks of other trainings on these clips. `sign` counts the seeds that have
-  the mean's sign.
+  clips. It speaks of other trainings on these clips.
 
-Below, bold: p < 0.05; in brackets the `sign`; ↓: less is better. The intervals are in
-the section before the last.
+Bold: p < 0.05; in brackets, how many seeds have the mean's sign; ↓: less is better. The
+intervals, and each seed's mean, stand under *Every difference, with its intervals*.
 """
 
 
@@ -104,6 +103,8 @@ def write_results(
         parts += sections.sweep(sweep, rule, runs)
     parts += [
         "## Scores",
+        "Means over seeds, each the mean over clips; ± is half the 95 % interval over "
+        "seeds (Student's t; with three seeds 4.3 standard errors).",
         *sections.scores(experiment, settings, sets, seeds),
         "## Every difference, with its intervals",
         *sections.intervals(experiment, settings, differences),

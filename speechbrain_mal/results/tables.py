@@ -87,7 +87,7 @@ def differences_table(
 ) -> list[str]:
     """Return the differences of a set in one column, of the systems that have one."""
     lines = table_head(
-        ["system", "difference", "95 % over clips", "p", "95 % over seeds", "sign"]
+        ["system", "difference", "95 % over clips", "p", "95 % over seeds", "by seed"]
     )
     for system in systems:
         found = differences.get((name, system, column))
@@ -103,7 +103,7 @@ def differences_table(
                     _interval(found.over_clips),
                     p,
                     _interval(found.over_seeds),
-                    f"{found.same_sign()} of {found.seeds}",
+                    ", ".join(f"{value:+.3f}" for value in found.by_seed.values()),
                 ]
             )
         )
