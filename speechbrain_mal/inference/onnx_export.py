@@ -19,11 +19,8 @@ from speechbrain_mal.inference.folding import fold
 from speechbrain_mal.inference.fourier import RealFourier
 from speechbrain_mal.inference.onnx_stream import FORMAT, PREFIX
 from speechbrain_mal.models.decoders import DFDecoderState
-from speechbrain_mal.models.deepfilternet2 import (
-    DeepFilterNet2,
-    EncoderState,
-    NetworkState,
-)
+from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2, NetworkState
+from speechbrain_mal.models.encoder import EncoderState
 
 OPSET = 17
 

@@ -5,7 +5,8 @@ from speechbrain_mal.models.adapters import (
     SpectralMaskEnhancer,
     WaveformEnhancer,
 )
-from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2, DeepFilterNet2Encoder
+from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2
+from speechbrain_mal.models.encoder import DeepFilterNet2Encoder
 from speechbrain_mal.models.frontend import FrontEnd
 from speechbrain_mal.models.input_features import InputFeatures
 from speechbrain_mal.models.perceptual import CDPAMEncoder, DistillMOSEncoder

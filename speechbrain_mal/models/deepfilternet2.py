@@ -12,22 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechbrain_mal.models.decoders import DFDecoder, DFDecoderState, ERBDecoder
+from speechbrain_mal.models.encoder import DeepFilterNet2Encoder, EncoderState
 from speechbrain_mal.models.frontend import FrontEnd
-from speechbrain_mal.models.layers import (
-    ConvBlock,
-    GroupedLinear,
-    SqueezedGRU,
-)
-
-LOCAL_SNR_RANGE_DB = (-15.0, 35.0)  # lsnr_min, lsnr_max of the public configuration
-
-
-class EncoderState(NamedTuple):
-    """What the encoder remembers from one block of frames to the next."""
-
-    erb: Tensor  # last two frames of the ERB feature, [B, 1, 2, bands]
-    low: Tensor  # last two of the complex feature, [B, 2, 2, bins]
-    gru: Tensor  # [1, B, E]
 
 
 class NetworkState(NamedTuple):
@@ -36,133 +22,6 @@ class NetworkState(NamedTuple):
     encoder: EncoderState
     erb_decoder: Tensor  # [layers, B, E]
     df_decoder: DFDecoderState
-
-
-class DeepFilterNet2Encoder(nn.Module):
-    """Waveform to the embedding of every frame: DeepFilterNet2's front half.
-
-    Arguments
-    ---------
-    front_end : FrontEnd
-        Analysis and features.
-    channels : int
-        Convolution channels.
-    embedding_size : int
-        Hidden units of the embedding GRU, the width of the bottleneck.
-    linear_groups : int
-        Groups of the grouped linear layers.
-    lookahead : int
-        Frames of the future that the features contain.
-
-    Example
-    -------
-    >>> encoder = DeepFilterNet2(
-    ...     sample_rate=16000, channels=16, embedding_size=64, df_hidden_size=64
-    ... ).encoder
-    >>> stages = encoder(torch.randn(2, 16000))
-    >>> [list(stage.shape) for stage in stages][-1]
-    [2, 102, 64]
-    """
-
-    def __init__(
-        self,
-        front_end: FrontEnd,
-        channels: int = 64,
-        embedding_size: int = 256,
-        linear_groups: int = 8,
-        lookahead: int = 2,
-    ):
-        super().__init__()
-        self.front_end = front_end
-        self.lookahead = lookahead
-        bands, bins = front_end.erb_spread.shape[0], front_end.df_bins
-        self.erb_conv0 = ConvBlock(1, channels, (3, 3))
-        self.erb_conv1 = ConvBlock(channels, channels, (1, 3), frequency_stride=2)
-        self.erb_conv2 = ConvBlock(channels, channels, (1, 3), frequency_stride=2)
-        self.erb_conv3 = ConvBlock(channels, channels, (1, 3))
-        self.df_conv0 = ConvBlock(2, channels, (3, 3))
-        self.df_conv1 = ConvBlock(channels, channels, (1, 3), frequency_stride=2)
-        width = channels * bands // 4
-        self.df_fc_emb = nn.Sequential(
-            GroupedLinear(channels * bins // 2, width, linear_groups), nn.ReLU()
-        )
-        self.emb_gru = SqueezedGRU(
-            2 * width, embedding_size, linear_groups=linear_groups
-        )
-        self.lsnr_fc = nn.Sequential(nn.Linear(embedding_size, 1), nn.Sigmoid())
-
-    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
-        """Return every stage's features of a batch of waveforms.
-
-        Arguments
-        ---------
-        waveforms : Tensor
-            `[B, samples]`.
-        lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`. With them the features of a clip
-            do not depend on its padding, which has to be zero.
-
-        Returns
-        -------
-        list of Tensor
-            Shallow to deep, time on dim 1: four stages of the ERB path and two of
-            the DF path `[B, T, F, C]`, then the embedding `[B, T, embedding_size]`.
-        """
-        frames = self.frames(waveforms, lengths)
-        return self.encode(self.front_end.analysis(waveforms), frames)
-
-    def frames(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """Return the frames of every clip, `[B]`, or None where no lengths are."""
-        return self.front_end.clip_frames(waveforms, lengths)
-
-    def encode(self, spectrum: Tensor, frames: Tensor | None = None) -> list[Tensor]:
-        """Return the stages as `forward` does, from a complex spectrum `[B, T, F]`."""
-        return self.step(*self.inputs(spectrum, frames))[0]
-
-    def inputs(
-        self, spectrum: Tensor, frames: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return what `step` takes, from a complex spectrum `[B, T, F]`."""
-        erb, low = self.front_end.features(spectrum, frames)
-        low = torch.view_as_real(low).permute(0, 3, 1, 2)
-        return self._look_ahead(erb[:, None]), self._look_ahead(low)
-
-    def step(
-        self, erb: Tensor, low: Tensor, state: EncoderState | None = None
-    ) -> tuple[list[Tensor], EncoderState]:
-        """Return the stages of a block of frames, and the state behind it.
-
-        Arguments
-        ---------
-        erb, low : Tensor
-            The front end's features, `lookahead` frames ahead of the stages:
-            `[B, 1, T, bands]`, and real and imaginary part, `[B, 2, T, bins]`.
-        state : EncoderState, optional
-            What the block before returned; none at the start.
-        """
-        past_erb, past_low, gru = state or (None, None, None)
-        erb0, past_erb = self.erb_conv0.step(erb, past_erb)
-        erb1 = self.erb_conv1(erb0)
-        erb2 = self.erb_conv2(erb1)
-        erb3 = self.erb_conv3(erb2)
-        df0, past_low = self.df_conv0.step(low, past_low)
-        df1 = self.df_conv1(df0)
-        erb0, erb1, erb2, erb3, df0, df1 = (
-            stage.permute(0, 2, 3, 1) for stage in (erb0, erb1, erb2, erb3, df0, df1)
-        )
-        joint = torch.cat([erb3.flatten(2), self.df_fc_emb(df1.flatten(2))], dim=-1)
-        embedding, gru = self.emb_gru.step(joint, gru)
-        stages = [erb0, erb1, erb2, erb3, df0, df1, embedding]
-        return stages, EncoderState(past_erb, past_low, gru)
-
-    def local_snr(self, embedding: Tensor) -> Tensor:
-        """Return the local SNR in dB, `[B, T]`, from the embedding `[B, T, E]`."""
-        low, high = LOCAL_SNR_RANGE_DB
-        return self.lsnr_fc(embedding).squeeze(-1) * (high - low) + low
-
-    def _look_ahead(self, features: Tensor) -> Tensor:
-        """Shift `[B, C, T, F]` by the look-ahead, zeros at the end."""
-        return F.pad(features, (0, 0, -self.lookahead, self.lookahead))
 
 
 class DeepFilterNet2(nn.Module):

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_mal.models.erb import erb_widths
+from speechbrain_mal.models.running_mean import exponential_running_mean
+
 ERB_NORM_INIT_DB = (-60.0, -90.0)  # libDF MEAN_NORM_INIT, first to last band
 UNIT_NORM_INIT = (1e-3, 1e-4)  # libDF UNIT_NORM_INIT, first to last bin
-SCAN_BLOCK = 256  # frames a matrix product of the scan spans
 
 
 def full_precision(method: Callable) -> Callable:
@@ -31,104 +33,6 @@ def full_precision(method: Callable) -> Callable:
             return method(self, signal, *args, **kwargs)
 
     return inner
-
-
-def exponential_running_mean(x: Tensor, decay: float, initial: Tensor) -> Tensor:
-    """Return `s[t] = decay * s[t-1] + (1 - decay) * x[t]`, along dim 1.
-
-    The recurrence is linear, so a block of frames is one product with a lower
-    triangular matrix and the blocks are chained by the same recurrence over their
-    last values: no Python loop over frames, cost linear in their number.
-
-    Arguments
-    ---------
-    x : Tensor
-        Input, `[B, T, F]`.
-    decay : float
-        Weight of the past, in (0, 1).
-    initial : Tensor
-        State before the first frame, `[F]` or `[B, F]`.
-
-    Returns
-    -------
-    Tensor
-        The state after every frame, `[B, T, F]`.
-
-    Example
-    -------
-    >>> x = torch.ones(1, 3, 1)
-    >>> exponential_running_mean(x, 0.5, torch.zeros(1)).flatten()
-    tensor([0.5000, 0.7500, 0.8750])
-    """
-    batch, frames, bins = x.shape
-    if frames == 1:  # a live stream's: worth its own line
-        return torch.lerp(x, initial.expand(batch, bins)[:, None], decay)
-    block = min(frames, SCAN_BLOCK)
-    time = torch.arange(block, device=x.device, dtype=x.dtype)
-    powers = decay ** (time[:, None] - time).clamp_min(0)
-    weights = ((1 - decay) * powers).tril()
-    if frames == block:
-        past = initial.expand(batch, bins)[:, None]
-        return weights @ x + decay ** (time[:, None] + 1) * past
-    blocks = F.pad(x, (0, 0, 0, -frames % block)).unflatten(1, (-1, block))
-    within = weights @ blocks
-    # The state at a block's end: what it holds itself, plus the decayed state before.
-    ends = exponential_running_mean(
-        within[:, :, -1] / (1 - decay**block), decay**block, initial
-    )
-    before = torch.cat([initial.expand(batch, bins)[:, None], ends[:, :-1]], dim=1)
-    states = within + decay ** (time[:, None] + 1) * before[:, :, None]
-    return states.flatten(1, 2)[:, :frames]
-
-
-def erb_widths(
-    sample_rate: int, n_fft: int, bands: int = 32, min_bins: int = 2
-) -> list[int]:
-    """Return the STFT bins of each ERB-spaced band, as libDF divides them.
-
-    Arguments
-    ---------
-    sample_rate : int
-        Sampling rate in Hz.
-    n_fft : int
-        FFT size in samples; the widths add up to `n_fft // 2 + 1`.
-    bands : int
-        Number of bands.
-    min_bins : int
-        Least bins a band; the bins it borrows are missing from the next bands.
-
-    Returns
-    -------
-    list of int
-        Bins per band, low to high.
-
-    Raises
-    ------
-    ValueError
-        When there are not enough bins for the bands.
-
-    Example
-    -------
-    >>> erb_widths(16000, 320)[:4], sum(erb_widths(16000, 320))
-    ([2, 2, 2, 2], 161)
-    """
-    bins = n_fft // 2 + 1
-    if bands * min_bins > bins:
-        raise ValueError(
-            f"{bands} ERB bands of at least {min_bins} bins need {bands * min_bins} "
-            f"STFT bins, but an FFT of {n_fft} has {bins}: use fewer bands."
-        )
-    erb_high = 9.265 * math.log1p(sample_rate // 2 / (24.7 * 9.265))
-    widths, previous, borrowed = [], 0, 0
-    for band in range(1, bands + 1):
-        edge_hz = 24.7 * 9.265 * math.expm1(band * erb_high / bands / 9.265)
-        edge = math.floor(edge_hz / (sample_rate / n_fft) + 0.5)
-        width = edge - previous - borrowed
-        borrowed = max(min_bins - width, 0)
-        widths.append(max(width, min_bins))
-        previous = edge
-    widths[-1] += bins - sum(widths)
-    return widths
 
 
 class FrontEnd(nn.Module):

@@ -1,0 +1,55 @@
+"""The exponential running mean over frames that DeepFilterNet2's features divide by."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SCAN_BLOCK = 256  # frames a matrix product of the scan spans
+
+
+def exponential_running_mean(x: Tensor, decay: float, initial: Tensor) -> Tensor:
+    """Return `s[t] = decay * s[t-1] + (1 - decay) * x[t]`, along dim 1.
+
+    The recurrence is linear, so a block of frames is one product with a lower
+    triangular matrix and the blocks are chained by the same recurrence over their
+    last values: no Python loop over frames, cost linear in their number.
+
+    Arguments
+    ---------
+    x : Tensor
+        Input, `[B, T, F]`.
+    decay : float
+        Weight of the past, in (0, 1).
+    initial : Tensor
+        State before the first frame, `[F]` or `[B, F]`.
+
+    Returns
+    -------
+    Tensor
+        The state after every frame, `[B, T, F]`.
+
+    Example
+    -------
+    >>> x = torch.ones(1, 3, 1)
+    >>> exponential_running_mean(x, 0.5, torch.zeros(1)).flatten()
+    tensor([0.5000, 0.7500, 0.8750])
+    """
+    batch, frames, bins = x.shape
+    if frames == 1:  # a live stream's: worth its own line
+        return torch.lerp(x, initial.expand(batch, bins)[:, None], decay)
+    block = min(frames, SCAN_BLOCK)
+    time = torch.arange(block, device=x.device, dtype=x.dtype)
+    powers = decay ** (time[:, None] - time).clamp_min(0)
+    weights = ((1 - decay) * powers).tril()
+    if frames == block:
+        past = initial.expand(batch, bins)[:, None]
+        return weights @ x + decay ** (time[:, None] + 1) * past
+    blocks = F.pad(x, (0, 0, 0, -frames % block)).unflatten(1, (-1, block))
+    within = weights @ blocks
+    # The state at a block's end: what it holds itself, plus the decayed state before.
+    ends = exponential_running_mean(
+        within[:, :, -1] / (1 - decay**block), decay**block, initial
+    )
+    before = torch.cat([initial.expand(batch, bins)[:, None], ends[:, :-1]], dim=1)
+    states = within + decay ** (time[:, None] + 1) * before[:, :, None]
+    return states.flatten(1, 2)[:, :frames]
