@@ -82,7 +82,7 @@ def _enhance(options: argparse.Namespace) -> int:
 
 
 def _is_one_file(options: argparse.Namespace) -> bool:
-    from speechbrain_mal.inference.folders import SUFFIXES
+    from speechbrain_mal.inference.targets import SUFFIXES
 
     return (
         len(options.inputs) == 1
