@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_mal.data.audio_scan import AudioFacts, scan_audio
+from speechbrain_mal.data.held_out import hold_out, speaker_of
 from speechbrain_mal.data.manifests import fingerprint, is_current, write_manifests
 
 logger = get_logger(__name__)
 
 _SUFFIXES = (".wav", ".flac")
-# How the files of the corpora in the challenge name who speaks: LibriVox's readers,
-# VCTK's and CREMA-D's speakers.
-_SPEAKER = re.compile(r"reader_(\d+)|^(p\d{3})_|^(\d{4})_[A-Z]{3}_[A-Z]{3}_")
 LEFT_OUT = "left_out.csv"
 
 
@@ -143,7 +139,7 @@ def prepare_dns(
             if not problems[name]
         }
     if not valid_folders:
-        contents = _hold_out(contents, valid_share)
+        contents = hold_out(contents, valid_share)
     _write_left_out(save_folder / LEFT_OUT, left_out)
     write_manifests(save_folder, contents, stamp)
     logger.info(_summary(contents, left_out, save_folder))
@@ -240,56 +236,6 @@ def _entry(name: str, facts: AudioFacts, kind: str) -> dict:
     if kind == "clean" and (speaker := speaker_of(name)):
         entry["speaker"] = speaker
     return entry
-
-
-def speaker_of(name: str) -> str | None:
-    """Return who speaks in a file, as far as its name tells.
-
-    Known are LibriVox's `reader_NNNNN`, VCTK's `pNNN_` and CREMA-D's `NNNN_XXX_XXX_`;
-    otherwise it is the folder of the file, if that lies at least two below the corpus'.
-
-    Example
-    -------
-    >>> speaker_of("clean_fullband/read_speech/book_1_chp_2_reader_06709_0.wav")
-    '06709'
-    >>> speaker_of("speech/train/ls26/26-495-0000.flac"), speaker_of("clean/a.wav")
-    ('ls26', None)
-    """
-    *folders, file = name.split("/")
-    if found := _SPEAKER.search(file):
-        return next(group for group in found.groups() if group)
-    return folders[-1] if len(folders) > 2 else None
-
-
-def _hold_out(contents: dict[str, dict], share: float) -> dict[str, dict]:
-    """Divide every kind's files between training and validation."""
-    divided = {}
-    for name, entries in contents.items():
-        kind = name.removeprefix("train_")
-        parts: dict[str, dict] = {"train": {}, "valid": {}}
-        groups = {file: entry.get("speaker", file) for file, entry in entries.items()}
-        if len(set(groups.values())) == 1:  # a single speaker: files, then
-            groups = {file: file for file in entries}
-        ranks = {file: _rank(group) for file, group in groups.items()}
-        lowest, highest = min(ranks.values()), max(ranks.values())
-        for file, entry in entries.items():
-            rank = ranks[file]
-            # One at least is held out, and one at least is left to train on.
-            held = rank == lowest or (rank < share and rank != highest)
-            parts["valid" if held else "train"][file] = entry
-        if not parts["train"]:
-            raise ValueError(
-                f"{name}: one file cannot be divided into training and validation:"
-                " add more, or name valid_folders"
-            )
-        divided |= {f"{split}_{kind}": part for split, part in parts.items()}
-    return divided
-
-
-def _rank(group: str) -> float:
-    """Return a number from 0 to 1 that depends on the name alone."""
-    digest = hashlib.blake2b(group.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 def _write_left_out(path: Path, left_out: list[tuple[str, str]]) -> None:

@@ -9,7 +9,6 @@ import pytest
 import soundfile
 
 from speechbrain_mal.data import audio_scan, prepare_dns
-from speechbrain_mal.data.dns import speaker_of
 
 RATE = 16000
 SAMPLES = 800
@@ -183,22 +182,6 @@ def test_a_missing_or_empty_corpus_is_named(corpus, out):
     (corpus / "more").mkdir()
     with pytest.raises(ValueError, match=r"more has no .wav or .flac file: is it"):
         prepare(corpus, out, noise_folder="more")
-
-
-@pytest.mark.parametrize(
-    ("name", "speaker"),
-    [
-        ("clean/read_speech/book_1_chp_2_reader_06709_0.wav", "06709"),
-        ("clean/vctk_wav48_silence_trimmed/p225/p225_001_mic1.flac", "p225"),
-        ("clean/vctk_wav48_silence_trimmed/s5/s5_001_mic1.flac", "s5"),
-        ("clean/emotional_speech/crema_d/1001_DFA_ANG_XX.wav", "1001"),
-        ("speech/train/ls26/26-495-0000.flac", "ls26"),
-        ("clean/german_speech/a_book.wav", None),
-        ("clean/a.wav", None),
-    ],
-)
-def test_speakers_names(name, speaker):
-    assert speaker_of(name) == speaker
 
 
 # What is unusable
