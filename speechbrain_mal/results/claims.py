@@ -56,7 +56,7 @@ class Claim:
     margin : float
         Of the rules that have one, in the score's unit.
     size : float
-        The paper's difference, of `as_large`.
+        The paper's difference, better is positive; `as_large` needs it.
     paper : str
         Its numbers, to be shown.
     """
@@ -94,12 +94,20 @@ class Verdict:
         Its numbers.
     opposite : bool
         Whether the other system is `better` by the same rule.
+    share : float, optional
+        The difference, over the paper's size where the claim has one.
     """
 
     claim: Claim
     verdict: str
     reason: str
     opposite: bool = False
+    share: float | None = None
+
+    @property
+    def percent(self) -> str:
+        """The share in words, empty where there is none."""
+        return "" if self.share is None else f"{100 * self.share:.0f} %"
 
 
 def judge(
@@ -198,8 +206,10 @@ def _on_scores(
         close = other.mean >= gain.mean - claim.margin
         holds = gain.mean > 0 and is_better(other) and close
         reason = f"{claim.other_set} {describe(other)}; {claim.set} {gain.mean:+.3f}"
+    word = REPRODUCED if holds else NOT_REPRODUCED
     opposite = gain.mean < 0 and _is_clear(gain)
-    return Verdict(claim, REPRODUCED if holds else NOT_REPRODUCED, reason, opposite)
+    share = wanted[-1].mean / claim.size if claim.size else None
+    return Verdict(claim, word, reason, opposite, share)
 
 
 def _on_passes(claim: Claim, curves: Curves) -> Verdict:

@@ -34,12 +34,20 @@ from speechbrain_mal.results.tables import (
 
 
 def summary(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return the claims by verdict."""
+    """Return the claims by verdict, with the shares of the paper's sizes."""
     lines = []
     for word in (REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE):
-        texts = [entry.claim.text for entry in verdicts if entry.verdict == word]
+        texts = [
+            entry.claim.text + (f" ({entry.percent})" if entry.percent else "")
+            for entry in verdicts
+            if entry.verdict == word
+        ]
         lines.append(f"* **{word}** ({len(texts)}): {'; '.join(texts) or 'none'}.")
-    return ["\n".join(lines)]
+    note = (
+        "In brackets, the difference as a share of the paper's: a verdict is about the "
+        "sign, unless its claim is of a size."
+    )
+    return ["\n".join(lines), note]
 
 
 def coverage(
@@ -141,9 +149,11 @@ def answers(answers: Sequence[Verdict]) -> list[str]:
         for entry in answers
     ]
     note = (
-        "The same rules as above, and p is corrected over these questions. *Not shown* "
-        "is what it says: it is no evidence of the contrary. *The opposite*: the rule "
-        "holds with the two systems exchanged."
+        "The same rules as above, and p is corrected over these questions. *Yes* is "
+        "about the sign: runs of one seed are so alike that differences too small to "
+        "matter are clear; look at their size. *Not shown* is what it says: it is no "
+        "evidence of the contrary. *The opposite*: the rule holds with the two systems "
+        "exchanged."
     )
     return [note, "\n".join(lines)]
 

@@ -151,15 +151,16 @@ def paper_table(
 
 def verdicts_table(verdicts: Sequence[Verdict]) -> list[str]:
     """Return claims with their verdicts and numbers."""
-    lines = table_head(["claim", "paper", "rule", "verdict", "here"])
-    lines[1] = table_line(["---"] * 5)
+    head = ["claim", "paper", "rule", "verdict", "here", "of the paper's size"]
+    lines = [table_line(head), table_line(["---"] * 5 + ["---:"])]
     for entry in verdicts:
         claim = entry.claim
         rule = f"`{claim.rule}`" + (f" {claim.margin:g}" if claim.margin else "")
         verdict = f"**{entry.verdict}**"
         if entry.opposite and entry.verdict == NOT_REPRODUCED:
             verdict += ": the opposite holds"
-        lines.append(table_line([claim.text, claim.paper, rule, verdict, entry.reason]))
+        cells = [claim.text, claim.paper, rule, verdict, entry.reason, entry.percent]
+        lines.append(table_line(cells))
     return lines
 
 

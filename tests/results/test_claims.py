@@ -91,6 +91,22 @@ def test_size_of_the_paper():
         assert found.verdict == word
 
 
+def test_share_of_the_paper_s_size():
+    sets = {
+        "test": scores(GAINS),
+        "ood": scores({**GAINS, "better": 2 * GAINS["better"]}),
+    }
+    claim = {"system": "better", "size": 4 * GAINS["better"]}
+    found = verdict(sets, rule="better", **claim)
+    assert found.share == pytest.approx(0.25, abs=0.02) and found.percent[-2:] == " %"
+    # What this rule is about is the other set.
+    found = verdict(sets, rule="everywhere", other_set="ood", margin=1, **claim)
+    assert found.share == pytest.approx(0.5, abs=0.02)
+    worse = verdict(sets, rule="better", system="worse", size=1)
+    assert worse.share < 0 and worse.percent.startswith("-")
+    assert verdict(sets, rule="better", system="better").percent == ""
+
+
 def test_everywhere():
     for gain, word in ((0.1, REPRODUCED), (0.04, NOT_REPRODUCED)):
         sets = {"test": scores(GAINS), "ood": scores({**GAINS, "better": gain})}
