@@ -30,14 +30,19 @@ def main() -> int:
         settings = yaml.safe_load(options.settings.read_text(encoding="utf-8"))
         folder = options.settings.parent
         experiment = read_experiment(folder / settings["experiment"])
-        sweep = settings.get("sweep")
+        further = [
+            read_experiment(folder / settings[key]["experiment"])
+            if key in settings
+            else None
+            for key in ("sweep", "last_epoch")
+        ]
         verdicts = write_results(
             experiment,
             settings,
             options.results,
             options.output,
             options.figures,
-            read_experiment(folder / sweep["experiment"]) if sweep else None,
+            *further,
         )
     except (ValueError, OSError) as error:
         print(f"report.py: {error}", file=sys.stderr)

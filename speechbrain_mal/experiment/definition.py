@@ -60,7 +60,7 @@ class Experiment:
     sets : dict of str to dict
         What is enhanced and scored: `noisy` and `clean`, folders in the data folder, or
         `manifest`, a file in the run's folder; `enhanced`, where the recipe's own test
-        left its clips.
+        left its clips, or `epoch`, "best" or "last", instead of that which it took.
     metrics : list of str
         Names out of `METRICS`.
     metric_options : dict of str to dict
@@ -121,6 +121,14 @@ def read_experiment(path: str | os.PathLike) -> Experiment:
             raise ValueError(
                 f"{path}: {key} is {getattr(experiment, key)!r}, none of systems: "
                 f"{', '.join(experiment.systems)}."
+            )
+    for name, entry in experiment.sets.items():
+        keys = ["noisy", "clean", "manifest", "enhanced", "epoch"]
+        _check(path, entry, keys, set(keys), f"sets: {name}: ")
+        if entry.get("epoch", "best") not in ("best", "last"):
+            raise ValueError(
+                f'{path}: sets: {name}: epoch is {entry["epoch"]!r}; it is "best" or '
+                '"last".'
             )
     check_metrics(experiment.metrics, experiment.metric_options)
     if experiment.self_consistency:

@@ -90,7 +90,7 @@ def score(
         enhanced = run / (left or f"enhanced_{name}")
         if not left:
             noisy = [c.enhanced for c in clips_of(experiment, place, run, name)]
-            _enhance(run, noisy, enhanced, place)
+            _enhance(run, noisy, enhanced, place, experiment.sets[name].get("epoch"))
     table = evaluate(
         clips_of(experiment, place, run, name, enhanced),
         experiment.metrics,
@@ -108,11 +108,13 @@ def score(
     }
 
 
-def _enhance(run: Path, noisy: list[Path], output: Path, place: Place) -> None:
+def _enhance(
+    run: Path, noisy: list[Path], output: Path, place: Place, epoch: str | None
+) -> None:
     """Enhance files with the enhancer of a run; what is there already is kept."""
     from speechbrain_mal.inference import MALEnhancement, enhance_files, load_run
 
-    model, rate = load_run(run)
+    model, rate = load_run(run, epoch)
     enhancer = MALEnhancement(
         {"enhancer": model}, {"sample_rate": rate}, run_opts={"device": place.device}
     )

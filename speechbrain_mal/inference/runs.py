@@ -21,7 +21,7 @@ _PLAIN = ("system", "sample_rate", "data_folder", "phase_two_epochs", *_TESTED)
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what its test used.
+    """A finished run: what its test used, or another of its checkpoints.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class Run:
         HyperPyYAML `enhancer: ...` that builds the model, and nothing else.
     settings : dict
         Plain values of the run's YAML: `system`, `sample_rate` in Hz, `data_folder`,
-        and those that say which checkpoint was tested.
+        and those that say which checkpoint it is.
     checkpoint : Checkpoint
-        The one that was tested.
+        That one.
     """
 
     folder: Path
@@ -48,13 +48,15 @@ class Run:
         return enhancer.eval()
 
 
-def read_run(folder: str | os.PathLike) -> Run:
+def read_run(folder: str | os.PathLike, which: str | None = None) -> Run:
     """Read what a run was, without building anything.
 
     Arguments
     ---------
     folder : path
         The run's output folder, with `hyperparams.yaml` and `save`.
+    which : str, optional
+        "best" or "last": which checkpoint, instead of that which its test used.
 
     Raises
     ------
@@ -75,6 +77,7 @@ def read_run(folder: str | os.PathLike) -> Run:
     settings = {
         name: yaml.safe_load(yaml.serialize(_child(root, name))) for name in _PLAIN
     }
+    settings["test_from"] = which or settings["test_from"]
     phase = 2 if settings["phase_two_epochs"] else 1
     checkpoint = run_checkpoints(folder).find_checkpoint(
         **selection(*(settings[name] for name in _TESTED)),
@@ -85,7 +88,9 @@ def read_run(folder: str | os.PathLike) -> Run:
     return Run(folder, yaml.serialize(modules, indent=4), settings, checkpoint)
 
 
-def load_run(folder: str | os.PathLike) -> tuple[nn.Module, int]:
+def load_run(
+    folder: str | os.PathLike, which: str | None = None
+) -> tuple[nn.Module, int]:
     """Load the enhancer that a run's test used.
 
     Of the run's YAML only what builds the enhancer is built: no loss, no data, nothing
@@ -93,7 +98,7 @@ def load_run(folder: str | os.PathLike) -> tuple[nn.Module, int]:
 
     Arguments
     ---------
-    folder : path
+    folder, which
         As of `read_run`, also for its errors.
 
     Returns
@@ -103,7 +108,7 @@ def load_run(folder: str | os.PathLike) -> tuple[nn.Module, int]:
     int
         Its sampling rate in Hz.
     """
-    run = read_run(folder)
+    run = read_run(folder, which)
     return run.load(), run.settings["sample_rate"]
 
 

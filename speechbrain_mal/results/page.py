@@ -34,6 +34,7 @@ def write_results(
     page: Path,
     figures: Path,
     sweep: Experiment | None = None,
+    last_epoch: Experiment | None = None,
 ) -> list[Verdict]:
     """Write the page and its figures from committed scores.
 
@@ -49,6 +50,8 @@ def write_results(
         File to write, and folder of its pictures.
     sweep : Experiment, optional
         Settings of a system, scored on the validation set.
+    last_epoch : Experiment, optional
+        The same runs, scored after their last epochs.
 
     Returns
     -------
@@ -66,7 +69,9 @@ def write_results(
     sets = {name: _only(read_runs(results / name), seeds) for name in experiment.sets}
     curves = _only(read_curves(results / "self_consistency"), seeds)
     systems = list(experiment.systems)
-    differences = _differences(experiment, settings, sets)
+    shown = [(name, c) for name in sets for c in settings["differences"]]
+    shown += [tuple(entry) for entry in settings["paper"]["columns"].values()]
+    differences = _differences(experiment, shown, sets)
     verdicts = judge([Claim(**entry) for entry in settings["claims"]], sets, curves)
     answers = judge([Claim(**entry) for entry in settings["controls"]], sets, curves)
     parts = [
@@ -96,6 +101,15 @@ def write_results(
     if experiment.self_consistency:
         parts.append("## Fed with their own output")
         parts += sections.self_consistency(experiment, settings, curves, page, figures)
+    if last_epoch is not None:
+        columns = settings["last_epoch"]["columns"]
+        sets_last = {
+            name: _only(read_runs(results / name), seeds) for name in last_epoch.sets
+        }
+        asked = [(name, column) for name in sets_last for column in columns]
+        found = _differences(last_epoch, asked, sets_last)
+        parts.append("## The last epochs instead of the best")
+        parts += sections.last_epochs(last_epoch, columns, found)
     if sweep is not None:
         rule = settings["sweep"]
         runs = _only(read_runs(results / rule["set"]), [*map(str, sweep.seeds)])
@@ -127,11 +141,11 @@ def _only(runs: Mapping[str, Mapping], seeds: Collection[str]) -> dict[str, dict
 
 
 def _differences(
-    experiment: Experiment, settings: Mapping[str, Any], sets: Mapping[str, Runs]
+    experiment: Experiment,
+    shown: Collection[tuple[str, str]],
+    sets: Mapping[str, Runs],
 ) -> Differences:
-    """Return every difference to the control that the page shows, p corrected."""
-    shown = [(name, c) for name in sets for c in settings["differences"]]
-    shown += [tuple(entry) for entry in settings["paper"]["columns"].values()]
+    """Return the differences to the control by set and column, p corrected."""
     found = {}
     for name, column in dict.fromkeys(shown):
         runs = sets.get(name, {})

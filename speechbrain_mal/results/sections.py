@@ -121,6 +121,25 @@ def intervals(
     return parts or ["There are none."]
 
 
+def last_epochs(
+    experiment: Experiment, columns: Sequence[str], differences: Differences
+) -> list[str]:
+    """Return the differences after the last epochs, with the intervals of the first."""
+    parts = [
+        "The epoch that is compared above is the best by the control's own objective, "
+        "which an added term may make worse: where it does, an early epoch is chosen. "
+        "Here every run is compared after its last, the control too; p is corrected "
+        "over this section."
+    ]
+    for name in experiment.sets:
+        systems = _compared(experiment, differences, name)
+        if systems:
+            parts.append("\n".join(overview_table(differences, name, columns, systems)))
+            rows = differences_table(differences, name, columns[0], systems)
+            parts += [f"{heading(columns[0])}:", "\n".join(rows)]
+    return parts if len(parts) > 1 else ["There are no scores."]
+
+
 def _compared(experiment: Experiment, differences: Differences, name: str) -> list[str]:
     """Return the systems that have differences in a set."""
     found = {system for where, system, _ in differences if where == name}

@@ -14,7 +14,7 @@ FOLDER = ROOT / "experiments"
 HPARAMS = ROOT / "recipes" / "VoiceBank" / "hparams"
 
 
-@pytest.mark.parametrize("name", ["minibank", "sweep"])
+@pytest.mark.parametrize("name", ["minibank", "sweep", "last_epoch"])
 def test_recipes_take_every_setting(name):
     experiment = read_experiment(FOLDER / f"{name}.yaml")
     for system in experiment.systems.values():
@@ -26,6 +26,27 @@ def test_recipes_take_every_setting(name):
         assert system.needs is None or system.needs in known
         inner = {k: v for k, v in overrides.items() if isinstance(v, dict)}
         with_fragments(text, HPARAMS, inner)  # raises where there is no fragment
+
+
+@pytest.mark.parametrize("name", ["sweep", "last_epoch"])
+def test_runs_of_the_table_are_used_again(name):
+    table, other = (read_experiment(FOLDER / f"{n}.yaml") for n in ("minibank", name))
+    shared = table.systems.keys() & other.systems.keys()
+    assert len(shared) > 5
+    for system in shared:
+        runs = [e.overrides(e.systems[system], 1) for e in (table, other)]
+        assert runs[0] == runs[1], system
+
+
+def test_a_set_with_an_unknown_epoch_or_key_is_an_error(tmp_path):
+    text = (FOLDER / "last_epoch.yaml").read_text()
+    path = tmp_path / "other.yaml"
+    path.write_text(text.replace("epoch: last", "epoch: first"))
+    with pytest.raises(ValueError, match="testset_last: epoch is 'first'; it is"):
+        read_experiment(path)
+    path.write_text(text.replace("epoch: last", "epochs: last"))
+    with pytest.raises(ValueError, match="testset_last: has unknown epochs"):
+        read_experiment(path)
 
 
 def test_settings_of_fragments_arrive_in_the_loss(tmp_path):

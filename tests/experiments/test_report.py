@@ -50,12 +50,12 @@ def results(tmp_path):
 def report(results, output):
     folder = ROOT / "experiments"
     settings = yaml.safe_load((folder / "report.yaml").read_text())
-    experiment, sweep = (
-        read_experiment(folder / name)
-        for name in (settings["experiment"], settings["sweep"]["experiment"])
+    experiment, *further = (
+        read_experiment(folder / entry["experiment"])
+        for entry in (settings, settings["sweep"], settings["last_epoch"])
     )
     page = output / "RESULTS.md"
-    write_results(experiment, settings, results, page, output / "figures", sweep)
+    write_results(experiment, settings, results, page, output / "figures", *further)
     return page.read_text(encoding="utf-8")
 
 

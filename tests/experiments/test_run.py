@@ -42,6 +42,11 @@ TOY = {
             "enhanced": "enhanced_testset",
         },
         "validset": {"manifest": "valid.json"},
+        "last": {
+            "noisy": "noisy_testset_wav_16k",
+            "clean": "clean_testset_wav_16k",
+            "epoch": "last",
+        },
     },
     "metrics": ["si_sdr"],
     "self_consistency": {
@@ -112,7 +117,7 @@ def test_killed_in_a_training_and_given_again(folder):
     assert "done  baseline/1/train" in plan and "unknown  half/1/train" in plan
     assert " s  baseline/2/train" in plan  # about as long as that of the other seed
     results = folder / "results"
-    for name, clips in (("testset", 2), ("validset", 2)):
+    for name, clips in (("testset", 2), ("validset", 2), ("last", 2)):
         for system in ("baseline", "half"):
             for seed in (1, 2):
                 lines = (results / name / system / f"{seed}.csv").read_text()
@@ -133,7 +138,7 @@ def test_killed_in_a_training_and_given_again(folder):
         text = path.read_text()
         assert str(folder) not in text and str(ROOT) not in text, path
 
-    assert "16 of 16 steps are done." in done.stdout
+    assert "21 of 21 steps are done." in done.stdout
     # A run that is there without a record, as one made by hand, is taken over: nothing
     # is trained again, so its time is no estimate, either.
     other = results / "records" / "half" / "2" / "train.json"

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import soundfile
 import speechbrain as sb
+import torch
 from conftest import SAMPLES
 from recipe_run import ROOT, TOY, fit, make_brain
 
 from speechbrain_mal import cli
-from speechbrain_mal.inference.runs import enhancement_of, load_run
+from speechbrain_mal.checkpoints import run_checkpoints, selection
+from speechbrain_mal.inference.runs import enhancement_of, load_run, read_run
 from speechbrain_mal.metrics import read_scores
 
 
@@ -64,6 +66,20 @@ def test_the_recipes_scores_are_those_of_the_command_line(run, tmp_path):
     assert set(ours) == set(theirs)
     for clip, row in ours.items():  # BLAS sums in another order from call to call
         assert theirs[clip] == pytest.approx(row, rel=1e-12)
+
+
+def test_another_checkpoint_than_the_tested_one(run):
+    for which in ("best", "last"):
+        found = read_run(run, which)
+        assert found.settings["test_from"] == which
+        expected = run_checkpoints(run).find_checkpoint(
+            **selection(which, found.settings["ckpt_metric"], ["si_sdr"])
+        )
+        assert found.checkpoint.path == expected.path
+    assert read_run(run, "last").checkpoint.meta["epoch"] == 2
+    weights = torch.load(found.checkpoint.path / "enhancer.ckpt", weights_only=True)
+    loaded = load_run(run, "last")[0].state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in weights.items())
 
 
 def test_other_folders_are_named(run, tmp_path):
