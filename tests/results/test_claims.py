@@ -97,6 +97,7 @@ def test_share_of_the_paper_s_size():
         "ood": scores({**GAINS, "better": 2 * GAINS["better"]}),
     }
     claim = {"system": "better", "size": 4 * GAINS["better"]}
+    # Three deviations of the mean: 0.02 * sqrt(2) / sqrt(3 * 40 clips) / 0.4 each.
     found = verdict(sets, rule="better", **claim)
     assert found.share == pytest.approx(0.25, abs=0.02) and found.percent[-2:] == " %"
     # What this rule is about is the other set.
