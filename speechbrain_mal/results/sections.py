@@ -20,7 +20,7 @@ from speechbrain_mal.results.claims import (
 )
 from speechbrain_mal.results.figures import plot_curves, plot_seed_differences
 from speechbrain_mal.results.passes import Curves
-from speechbrain_mal.results.seeds import Runs
+from speechbrain_mal.results.seeds import Runs, difference
 from speechbrain_mal.results.sweep import recommend
 from speechbrain_mal.results.tables import (
     Differences,
@@ -216,11 +216,14 @@ def sweep(sweep: Experiment, rule: Mapping[str, Any], runs: Runs) -> list[str]:
         "several noisy means looks better than it is."
     ]
     if found.gains:
-        lines = table_head(["setting", heading(column), heading(guard)])
-        lines[1] = table_line(["---"] * 3)
+        shown = rule["shown"]  # differences, not gains: of no weight in the choice
+        lines = table_head(["setting", *map(heading, (column, guard, *shown))])
+        lines[1] = table_line(["---"] * 2 + ["---:"] * (1 + len(shown)))
         for name, gain in found.gains.items():
-            kept = found.guards[name]
-            lines.append(table_line([name, describe(gain), f"{kept.mean:+.3f}"]))
+            means = [found.guards[name].mean]
+            means += [difference(runs[name], runs[default], c).mean for c in shown]
+            cells = [name, describe(gain), *(f"{mean:+.3f}" for mean in means)]
+            lines.append(table_line(cells))
         parts.append("\n".join(lines))
     if missing:
         parts.append(f"No scores: {', '.join(missing)}.")
