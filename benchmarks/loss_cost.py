@@ -151,6 +151,8 @@ def main() -> None:
             connection.send(True)
             answers[name] = connection.recv()
         rounds.append(answers)
+    for connection in workers.values():
+        connection.send(False)  # enough
     print("\n| loss | weights | ms | over L_df | peak MiB | over L_df |")
     print("|---|---:|---:|---:|---:|---:|")
     for name in losses:
