@@ -23,6 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--settings", type=Path, default=HERE / "report.yaml")
     parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--rerun", type=Path, default=HERE / "rerun")
     parser.add_argument("--output", type=Path, default=HERE.parent / "RESULTS.md")
     parser.add_argument("--figures", type=Path, default=HERE / "figures")
     options = parser.parse_args()
@@ -43,6 +44,7 @@ def main() -> int:
             options.output,
             options.figures,
             *further,
+            options.rerun if "rerun" in settings else None,
         )
     except (ValueError, OSError) as error:
         print(f"report.py: {error}", file=sys.stderr)

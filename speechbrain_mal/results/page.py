@@ -9,6 +9,7 @@ from speechbrain_mal.results import sections
 from speechbrain_mal.results.claims import Claim, Verdict, judge
 from speechbrain_mal.results.claims import __doc__ as rules
 from speechbrain_mal.results.passes import read_curves
+from speechbrain_mal.results.rerun import rerun_name, rerun_section
 from speechbrain_mal.results.seeds import Runs, correct, difference, read_runs
 from speechbrain_mal.results.tables import Differences, paper_table, verdicts_table
 
@@ -35,6 +36,7 @@ def write_results(
     figures: Path,
     sweep: Experiment | None = None,
     last_epoch: Experiment | None = None,
+    rerun: Path | None = None,
 ) -> list[Verdict]:
     """Write the page and its figures from committed scores.
 
@@ -52,6 +54,8 @@ def write_results(
         Settings of a system, scored on the validation set.
     last_epoch : Experiment, optional
         The same runs, scored after their last epochs.
+    rerun : Path, optional
+        Folder as `results`, of the same systems trained from the same seeds once more.
 
     Returns
     -------
@@ -67,13 +71,18 @@ def write_results(
     page.parent.mkdir(parents=True, exist_ok=True)
     seeds = [str(seed) for seed in experiment.seeds]
     sets = {name: _only(read_runs(results / name), seeds) for name in experiment.sets}
+    reruns = {
+        rerun_name(name): _only(read_runs(rerun / name), seeds)
+        for name in (experiment.sets if rerun else ())
+    }
     curves = _only(read_curves(results / "self_consistency"), seeds)
     systems = list(experiment.systems)
     shown = [(name, c) for name in sets for c in settings["differences"]]
     shown += [tuple(entry) for entry in settings["paper"]["columns"].values()]
     differences = _differences(experiment, shown, sets)
-    verdicts = judge([Claim(**entry) for entry in settings["claims"]], sets, curves)
-    answers = judge([Claim(**entry) for entry in settings["controls"]], sets, curves)
+    known = sets | reruns
+    verdicts = judge([Claim(**entry) for entry in settings["claims"]], known, curves)
+    answers = judge([Claim(**entry) for entry in settings["controls"]], known, curves)
     parts = [
         settings["introduction"].strip(),
         "Written by `python experiments/report.py` from the scores in "
@@ -110,6 +119,13 @@ def write_results(
         found = _differences(last_epoch, asked, sets_last)
         parts.append("## The last epochs instead of the best")
         parts += sections.last_epochs(last_epoch, columns, found)
+    if rerun is not None:
+        columns = settings["rerun"]["columns"]
+        asked = [(name, column) for name in reruns for column in columns]
+        found = _differences(experiment, asked, reruns)
+        parts.append("## The same seeds, trained again")
+        parts += rerun_section(experiment, columns, known, found)
+        parts += sections.runs(rerun, seeds, systems)
     if sweep is not None:
         rule = settings["sweep"]
         runs = _only(read_runs(results / rule["set"]), [*map(str, sweep.seeds)])
@@ -123,7 +139,7 @@ def write_results(
         "## Every difference, with its intervals",
         *sections.intervals(experiment, settings, differences),
         "## Runs",
-        *sections.coverage(sets, experiment, seeds),
+        *sections.coverage(known, experiment, seeds),
         *sections.runs(results, seeds, systems),
     ]
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

@@ -246,7 +246,7 @@ def runs(results: Path, seeds: Sequence[str], systems: Sequence[str]) -> list[st
     return [
         f"The epoch that is compared is the best by validation {', '.join(chosen)}. "
         f"Device: {', '.join(devices)}; commits: {', '.join(commits)} (+: with "
-        "changes). Commands and versions are in `experiments/results/records`.",
+        f"changes). Commands and versions are in `experiments/{results.name}/records`.",
         "\n".join(runs_table(records, systems)),
     ]
 

@@ -9,6 +9,7 @@ from speechbrain_mal.experiment.definition import chosen, read_experiment
 from speechbrain_mal.experiment.training import with_fragments
 from speechbrain_mal.metrics.registry import HEADINGS
 from speechbrain_mal.results.claims import Claim
+from speechbrain_mal.results.rerun import rerun_name
 
 FOLDER = ROOT / "experiments"
 HPARAMS = ROOT / "recipes" / "VoiceBank" / "hparams"
@@ -71,10 +72,12 @@ def test_the_report_names_systems_sets_and_scores_that_exist():
         claim = Claim(**entry)
         assert claim.system in experiment.systems
         assert claim.against in ("", *experiment.systems)
-        assert {claim.set, claim.other_set} - {""} <= set(experiment.sets)
+        sets = {*experiment.sets, *map(rerun_name, experiment.sets)}
+        assert {claim.set, claim.other_set} - {""} <= sets
         assert claim.column in HEADINGS
     columns = [c for table in settings["tables"] for c in table["columns"]]
-    columns += settings["differences"] + settings["last_epoch"]["columns"]
+    columns += settings["differences"]
+    columns += settings["last_epoch"]["columns"] + settings["rerun"]["columns"]
     assert set(columns) <= set(HEADINGS)
     for name in settings["paper"]["systems"].values():
         assert set(settings["paper"]["columns"]) == set(

@@ -47,7 +47,7 @@ def results(tmp_path):
     return tmp_path / "results"
 
 
-def report(results, output):
+def report(results, output, rerun=None):
     folder = ROOT / "experiments"
     settings = yaml.safe_load((folder / "report.yaml").read_text())
     experiment, *further = (
@@ -55,6 +55,7 @@ def report(results, output):
         for entry in (settings, settings["sweep"], settings["last_epoch"])
     )
     page = output / "RESULTS.md"
+    further.append(rerun)
     write_results(experiment, settings, results, page, output / "figures", *further)
     return page.read_text(encoding="utf-8")
 
@@ -91,6 +92,35 @@ def test_verdicts_follow_from_the_scores(results, tmp_path):
     assert "**not reproduced**: the opposite holds" in changed
 
 
+def test_a_rerun_is_held_to_the_intervals_and_compared_with_its_own_control(
+    results, tmp_path
+):
+    rerun = tmp_path / "rerun"
+    for system, source in (("continue", "continue"), ("distillmos", "mal_random")):
+        for seed in ("1234", "1235"):
+            path = rerun / "testset" / system / f"{seed}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text((results / "testset" / source / path.name).read_text())
+    page = report(results, tmp_path, rerun)
+    section = page.split("## The same seeds, trained again")[1].split("\n## ")[0]
+    row = line(section, "| continue, 1234 |").split("|")[2]
+    first, again = row.split("/")
+    assert first.strip() == again.strip()
+    assert "| distillmos, 1234 |" not in section  # has no first training
+    overview, intervals = (
+        row for row in section.splitlines() if row.startswith("| distillmos | **-0.")
+    )
+    assert "(2/2)" in overview and "< 0.001" in intervals
+    answer = line(page, "* Does Distill-MOS as the loss gain?")
+    assert "**No, the opposite**" in answer and "testset, rerun" in answer
+    # Another control in the first training changes nothing; one elsewhere is marked.
+    for path in (results / "testset" / "continue").iterdir():
+        path.write_text((results / "testset" / "noisy" / "input.csv").read_text())
+    changed = report(results, tmp_path, rerun)
+    assert line(changed, "* Does Distill-MOS as the loss gain?") == answer
+    assert "/ **" in line(changed, "| continue, 1234 |").split("|")[2]
+
+
 def test_the_same_scores_give_the_same_page_and_pictures(results, tmp_path):
     pages = [report(results, tmp_path / name) for name in ("one", "two")]
     assert pages[0] == pages[1]
@@ -109,6 +139,7 @@ def test_the_same_scores_give_the_same_page_and_pictures(results, tmp_path):
 def test_nothing_to_report(tmp_path):
     command = [sys.executable, ROOT / "experiments" / "report.py"]
     command += ["--results", tmp_path / "none", "--output", tmp_path / "RESULTS.md"]
+    command += ["--rerun", tmp_path / "none"]
     command += ["--figures", tmp_path / "figures"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -118,7 +149,8 @@ def test_nothing_to_report(tmp_path):
 
 
 def test_the_committed_page_is_what_the_committed_scores_say(tmp_path):
-    page = report(ROOT / "experiments" / "results", tmp_path)
+    folder = ROOT / "experiments"
+    page = report(folder / "results", tmp_path, folder / "rerun")
     committed = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
     figures = f"({(tmp_path / 'figures').relative_to(tmp_path)}/"
     assert page.replace(figures, "(experiments/figures/") == committed
