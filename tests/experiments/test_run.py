@@ -59,6 +59,27 @@ TOY = {
 }
 
 
+def test_the_committed_baselines_are_taken_as_trained(tmp_path):
+    shutil.copytree(ROOT / "experiments" / "baselines", tmp_path / "baseline")
+    found = []
+    for folder in sorted((tmp_path / "baseline").iterdir()):
+        done = subprocess.run(
+            [
+                *(sys.executable, ROOT / "experiments" / "run.py"),
+                *(ROOT / "experiments" / "minibank.yaml", "--plan"),
+                *("--data_folder", SAMPLES, "--output", tmp_path),
+                *("--results", ROOT / "experiments" / "rerun"),
+                *("--only", folder.name, "mse_feature"),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"          done  baseline/{folder.name}/train" in done.stdout
+        found += [path.name for path in folder.glob("save/CKPT+*")]
+    assert len(found) > 1
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Return a folder with clips of the sample corpus: 8 train, 2 validate, 2 test."""
