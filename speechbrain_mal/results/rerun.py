@@ -1,9 +1,9 @@
 """The same seeds trained anew elsewhere, and whether each row is found again.
 
-A seed fixes the data's order and the first weights, not the order of sums, which the
-processor's kernels choose: after many epochs the weights differ as those of two seeds
-do. So a rerun is held to the interval over seeds, and its systems are compared with the
-control of the rerun, which has the same baseline.
+A seed fixes the data's order and the first weights, not the order of sums, which
+depends on the processor and the number of threads: after many epochs the weights
+differ as those of two seeds do. So a rerun is held to the interval over seeds, and its
+systems are compared with the control of the rerun, which has the same baseline.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,8 +53,9 @@ def rerun_section(
     parts = [
         "The committed configuration once more, on another machine, from the baselines "
         "on. A seed fixes the data's order and the first weights, not the order of "
-        "sums: after 25 epochs the weights differ, so a run is held to the interval "
-        "over seeds. The first training / the rerun; bold: outside the interval."
+        "sums, which depends on processor and threads: in the end the weights differ, "
+        "so a run is held to the interval over seeds. The first training / the rerun; "
+        "bold: outside the interval."
     ]
     for name in experiment.sets:
         again = sets.get(rerun_name(name), {})
