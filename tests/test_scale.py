@@ -62,13 +62,14 @@ def test_two_half_batches_are_one_whole(tmp_path):
     pairs = [(a + b) / 2 for a, b in zip(*[iter(halves.losses)] * 2, strict=True)]
     # Sums of float32 in another order, carried through six steps.
     torch.testing.assert_close(pairs, whole.losses, rtol=1e-4, atol=0)
-    # Phases make much of rounding. A batch that is left out or counted twice: 0.5.
+    # Phases make much of rounding, some processors' more than others': 0.002 to 0.012
+    # of the way. A batch that is left out or counted twice: 0.5.
     moved = 0.0
     start = make_brain(tmp_path / "1", tmp_path / "mal_ema.yaml", **BOTH_PHASES)
     for name, weight in whole.enhancer.state_dict().items():
         way = weight - start.enhancer.state_dict()[name]
         difference = halves.enhancer.state_dict()[name] - weight
-        assert difference.norm() <= 0.01 * way.norm() + 1e-6, name
+        assert difference.norm() <= 0.05 * way.norm() + 1e-6, name
         moved += way.norm().item()
     assert moved > 0.01
     # One average a step, and no checkpoint that would lose half a step's gradient.
