@@ -62,16 +62,16 @@ def test_two_half_batches_are_one_whole(tmp_path):
     pairs = [(a + b) / 2 for a, b in zip(*[iter(halves.losses)] * 2, strict=True)]
     # Sums of float32 in another order, carried through six steps.
     torch.testing.assert_close(pairs, whole.losses, rtol=1e-4, atol=0)
-    # Phases make much of rounding, some processors' more than others': 0.002 to 0.012
-    # of the way. A batch that is left out or counted twice: 0.5.
-    moved = 0.0
+    # Phases make much of rounding, by processor 0.004 to 0.007 of the way that all weights
+    # went, and more of single ones'. A batch that is left out or counted twice: 0.5.
     start = make_brain(tmp_path / "1", tmp_path / "mal_ema.yaml", **BOTH_PHASES)
-    for name, weight in whole.enhancer.state_dict().items():
-        way = weight - start.enhancer.state_dict()[name]
-        difference = halves.enhancer.state_dict()[name] - weight
-        assert difference.norm() <= 0.05 * way.norm() + 1e-6, name
-        moved += way.norm().item()
-    assert moved > 0.01
+    begun, one, two = (
+        torch.cat([x.flatten() for x in brain.enhancer.state_dict().values()])
+        for brain in (start, whole, halves)
+    )
+    way = (one - begun).norm()
+    assert way > 0.01
+    assert (two - one).norm() < 0.02 * way
     # One average a step, and no checkpoint that would lose half a step's gradient.
     mal = halves.loss.added["mal"]
     assert mal.averaged == whole.loss.added["mal"].averaged == 1 + 3
