@@ -62,8 +62,8 @@ def test_two_half_batches_are_one_whole(tmp_path):
     pairs = [(a + b) / 2 for a, b in zip(*[iter(halves.losses)] * 2, strict=True)]
     # Sums of float32 in another order, carried through six steps.
     torch.testing.assert_close(pairs, whole.losses, rtol=1e-4, atol=0)
-    # Phases make much of rounding, by processor 0.004 to 0.007 of the way that all weights
-    # went, and more of single ones'. A batch that is left out or counted twice: 0.5.
+    # Phases make much of rounding, by processor 0.004 to 0.007 of the way that all
+    # weights went, and more of single ones'. A batch left out or counted twice: 0.5.
     start = make_brain(tmp_path / "1", tmp_path / "mal_ema.yaml", **BOTH_PHASES)
     begun, one, two = (
         torch.cat([x.flatten() for x in brain.enhancer.state_dict().values()])
