@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write RESULTS.md and its figures from the scores in experiments/results.
+"""Write RESULTS.md and its figures from the scores in experiments/results and rerun.
 
 > python experiments/report.py
 

@@ -86,7 +86,7 @@ def write_results(
     parts = [
         settings["introduction"].strip(),
         "Written by `python experiments/report.py` from the scores in "
-        "`experiments/results`; nothing here is typed in.",
+        "`experiments/results` and `experiments/rerun`; nothing here is typed in.",
         "## In short",
         *sections.summary(verdicts),
         "## The paper's claims",

@@ -10,13 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from speechbrain_mal.analysis.comparison import table_head, table_line
 from speechbrain_mal.experiment.definition import Experiment
+from speechbrain_mal.results.sections import against_control
 from speechbrain_mal.results.seeds import Runs, seed_means, t_interval
-from speechbrain_mal.results.tables import (
-    Differences,
-    differences_table,
-    heading,
-    overview_table,
-)
+from speechbrain_mal.results.tables import Differences, heading
 
 
 def rerun_name(name: str) -> str:
@@ -57,26 +53,23 @@ def rerun_section(
         "so a run is held to the interval over seeds. The first training / the rerun; "
         "bold: outside the interval."
     ]
+    means = outside = 0
     for name in experiment.sets:
         again = sets.get(rerun_name(name), {})
         if lines := rerun_table(sets.get(name, {}), again, systems, columns):
             parts += [f"### {rerun_name(name)}", "\n".join(lines)]
-        compared = [
-            s for s in systems if (rerun_name(name), s, columns[0]) in differences
-        ]
-        if compared:
-            table = overview_table(differences, rerun_name(name), columns, compared)
-            rows = differences_table(
-                differences, rerun_name(name), columns[0], compared
-            )
+            outside += sum(line.count("/ **") for line in lines)
+            means += sum(line.count(" / ") for line in lines)
+        if found := against_control(experiment, columns, differences, rerun_name(name)):
             parts += [
                 f"Differences to the rerun's own `{experiment.control}`, p corrected "
                 "over this section:",
-                "\n".join(table),
-                f"{heading(columns[0])}:",
-                "\n".join(rows),
+                *found,
             ]
-    return parts if len(parts) > 1 else ["There are no scores."]
+    if len(parts) == 1:
+        return ["There are no scores."]
+    within = f"{means - outside} of {means} means lie within the interval."
+    return [parts[0], within, *parts[1:]]
 
 
 def rerun_table(

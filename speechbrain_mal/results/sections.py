@@ -132,12 +132,23 @@ def last_epochs(
         "over this section."
     ]
     for name in experiment.sets:
-        systems = _compared(experiment, differences, name)
-        if systems:
-            parts.append("\n".join(overview_table(differences, name, columns, systems)))
-            rows = differences_table(differences, name, columns[0], systems)
-            parts += [f"{heading(columns[0])}:", "\n".join(rows)]
+        parts += against_control(experiment, columns, differences, name)
     return parts if len(parts) > 1 else ["There are no scores."]
+
+
+def against_control(
+    experiment: Experiment, columns: Sequence[str], differences: Differences, name: str
+) -> list[str]:
+    """Return the differences of a set, with the intervals of the first score."""
+    systems = _compared(experiment, differences, name)
+    if not systems:
+        return []
+    rows = differences_table(differences, name, columns[0], systems)
+    return [
+        "\n".join(overview_table(differences, name, columns, systems)),
+        f"{heading(columns[0])}:",
+        "\n".join(rows),
+    ]
 
 
 def _compared(experiment: Experiment, differences: Differences, name: str) -> list[str]:

@@ -107,6 +107,7 @@ def test_a_rerun_is_held_to_the_intervals_and_compared_with_its_own_control(
     first, again = row.split("/")
     assert first.strip() == again.strip()
     assert "| distillmos, 1234 |" not in section  # has no first training
+    assert "10 of 10 means lie within the interval." in section
     overview, intervals = (
         row for row in section.splitlines() if row.startswith("| distillmos | **-0.")
     )

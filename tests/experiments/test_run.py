@@ -13,6 +13,7 @@ import yaml
 from conftest import ROOT, SAMPLES
 
 from speechbrain_mal.experiment.training import _check_settings, _check_start
+from speechbrain_mal.inference.runs import read_run
 
 TOY = {
     "recipe": "recipes/VoiceBank",
@@ -61,23 +62,23 @@ TOY = {
 
 def test_the_committed_baselines_are_taken_as_trained(tmp_path):
     shutil.copytree(ROOT / "experiments" / "baselines", tmp_path / "baseline")
-    found = []
-    for folder in sorted((tmp_path / "baseline").iterdir()):
-        done = subprocess.run(
-            [
-                *(sys.executable, ROOT / "experiments" / "run.py"),
-                *(ROOT / "experiments" / "minibank.yaml", "--plan"),
-                *("--data_folder", SAMPLES, "--output", tmp_path),
-                *("--results", ROOT / "experiments" / "rerun"),
-                *("--only", folder.name, "mse_feature"),
-            ],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        assert f"          done  baseline/{folder.name}/train" in done.stdout
-        found += [path.name for path in folder.glob("save/CKPT+*")]
-    assert len(found) > 1
+    rerun = ROOT / "experiments" / "rerun"
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / "experiments" / "run.py"),
+            *(ROOT / "experiments" / "minibank.yaml", "--plan"),
+            *("--data_folder", SAMPLES, "--output", tmp_path, "--results", rerun),
+            *("--only", "mse_feature"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for seed in ("1234", "1235", "1236"):
+        assert f"          done  baseline/{seed}/train" in done.stdout
+        record = rerun / "records" / "baseline" / seed / "train.json"
+        meta = read_run(tmp_path / "baseline" / seed).checkpoint.meta
+        assert meta["epoch"] == json.loads(record.read_text())["best_epoch"]
 
 
 @pytest.fixture
