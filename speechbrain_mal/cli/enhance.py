@@ -20,8 +20,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--model",
-        help="exported folder, or id on the Hugging Face hub (default: the enhancer "
-        "that comes with the package)",
+        help="exported folder, id on the Hugging Face hub, or name of an enhancer "
+        "that comes with the package (default: the larger of these)",
     )
     parser.add_argument("--revision", help="of the hub repository")
     parser.add_argument(
@@ -50,10 +50,14 @@ def _enhance(options: argparse.Namespace) -> int:
         enhance_files,
         enhance_one,
         shipped_model,
+        shipped_models,
     )
 
+    model = options.model or shipped_model()
+    if model in shipped_models() and not Path(model).exists():
+        model = shipped_model(model)
     enhancer = MALEnhancement.from_hparams(
-        options.model or shipped_model(),
+        model,
         fetch_config=FetchConfig(revision=options.revision),
         trust_remote_code=options.trust_remote_code,
         run_opts={"device": options.device},

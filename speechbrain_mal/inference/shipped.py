@@ -5,13 +5,24 @@ from pathlib import Path
 DEFAULT = "dfn2-mal-16k"
 
 
+def shipped_models() -> list[str]:
+    """Return the names of the enhancers that come with the package.
+
+    Example
+    -------
+    >>> DEFAULT in shipped_models()
+    True
+    """
+    return sorted(path.parent.name for path in _root().glob("*/hyperparams.yaml"))
+
+
 def shipped_model(name: str = DEFAULT) -> Path:
     """Return the folder of an enhancer that comes with the package.
 
     Arguments
     ---------
     name : str
-        One of the folders in the repository's `pretrained/`.
+        One of `shipped_models()`: a folder in the repository's `pretrained/`.
 
     Returns
     -------
@@ -30,12 +41,15 @@ def shipped_model(name: str = DEFAULT) -> Path:
     >>> enhancer.hparams.sample_rate
     16000
     """
+    if name not in (names := shipped_models()):
+        raise ValueError(f"No enhancer {name!r} comes with the package: {names}.")
+    return _root() / name
+
+
+def _root() -> Path:
     package = Path(__file__).resolve().parent.parent
     # A wheel has them inside the package, a clone beside it.
     for root in (package / "pretrained", package.parent / "pretrained"):
-        if (root / name / "hyperparams.yaml").is_file():
-            return root / name
         if root.is_dir():
-            names = sorted(path.parent.name for path in root.glob("*/hyperparams.yaml"))
-            raise ValueError(f"No enhancer {name!r} comes with the package: {names}.")
+            return root
     raise ValueError("This installation has no folder of enhancers: reinstall it.")

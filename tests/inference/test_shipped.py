@@ -94,26 +94,24 @@ def test_it_streams(name):
     assert stream.latency_ms == 60
 
 
-def test_the_command_line_takes_it_by_default(tmp_path):
+def test_the_command_line_takes_it_by_default_by_name_and_by_path(tmp_path):
     noisy = min(NOISY.glob("*.flac"))
-    command = ["enhance", str(noisy), "-o", str(tmp_path / "out.wav"), "--quiet"]
-    assert cli.main(command) == 0
-    assert (
-        cli.main(
-            [
-                *command[:3],
-                str(tmp_path / "named.wav"),
-                "--quiet",
-                "--model",
-                str(shipped_model()),
-            ]
-        )
-        == 0
-    )
-    one, other = (
-        soundfile.read(tmp_path / file)[0] for file in ("out.wav", "named.wav")
-    )
-    assert np.array_equal(one, other) and np.abs(one).max() > 0.01
+    enhanced = []
+    for model in ([], ["--model", DEFAULT], ["--model", str(shipped_model())]):
+        output = tmp_path / f"{len(enhanced)}.wav"
+        assert cli.main(["enhance", str(noisy), "-o", str(output), *model]) == 0
+        enhanced.append(soundfile.read(output)[0])
+    assert np.abs(enhanced[0]).max() > 0.01
+    assert all(np.array_equal(other, enhanced[0]) for other in enhanced[1:])
+
+
+def test_a_folder_here_comes_before_a_name(tmp_path, monkeypatch, capsys):
+    (tmp_path / DEFAULT).mkdir()  # holds no enhancer
+    monkeypatch.chdir(tmp_path)
+    noisy = min(NOISY.glob("*.flac"))
+    command = ["enhance", str(noisy), "-o", "out.wav", "--model", DEFAULT]
+    assert cli.main(command) != 0
+    assert DEFAULT in capsys.readouterr().err
 
 
 def test_an_installation_has_it(tmp_path):
