@@ -49,15 +49,10 @@ def _enhance(options: argparse.Namespace) -> int:
         MALEnhancement,
         enhance_files,
         enhance_one,
-        shipped_model,
-        shipped_models,
     )
 
-    model = options.model or shipped_model()
-    if model in shipped_models() and not Path(model).exists():
-        model = shipped_model(model)
     enhancer = MALEnhancement.from_hparams(
-        model,
+        _source(options.model),
         fetch_config=FetchConfig(revision=options.revision),
         trust_remote_code=options.trust_remote_code,
         run_opts={"device": options.device},
@@ -83,6 +78,19 @@ def _enhance(options: argparse.Namespace) -> int:
         )
     print(report)
     return INCOMPLETE if report.failures else 0
+
+
+def _source(model: str | None) -> str | Path:
+    from speechbrain_mal.inference import shipped_model
+
+    if model is None:
+        return shipped_model()
+    if "/" in model or Path(model).exists():
+        return model  # a folder, or on the hub
+    try:
+        return shipped_model(model)
+    except ValueError as error:
+        raise ValueError(f"There is no folder {model!r} here. {error}") from None
 
 
 def _is_one_file(options: argparse.Namespace) -> bool:

@@ -105,6 +105,14 @@ def test_the_command_line_takes_it_by_default_by_name_and_by_path(tmp_path):
     assert all(np.array_equal(other, enhanced[0]) for other in enhanced[1:])
 
 
+def test_a_wrong_name_is_told_the_right_ones(tmp_path, capsys):
+    noisy = min(NOISY.glob("*.flac"))
+    command = ["enhance", str(noisy), "-o", str(tmp_path / "out.wav")]
+    assert cli.main([*command, "--model", "dfn3"]) != 0
+    error = capsys.readouterr().err
+    assert "no folder 'dfn3'" in error and all(name in error for name in NAMES)
+
+
 def test_a_folder_here_comes_before_a_name(tmp_path, monkeypatch, capsys):
     (tmp_path / DEFAULT).mkdir()  # holds no enhancer
     monkeypatch.chdir(tmp_path)
