@@ -12,7 +12,7 @@ from speechbrain_mal.inference.folding import fold
 from speechbrain_mal.inference.onnx_export import export_onnx
 from speechbrain_mal.inference.onnx_stream import OnnxDeepFilterNet2
 from speechbrain_mal.inference.runs import enhancement_of, load_run
-from speechbrain_mal.inference.shipped import shipped_model, shipped_models
+from speechbrain_mal.inference.shipped import shipped_model
 from speechbrain_mal.inference.stream import Stream
 from speechbrain_mal.inference.streaming import StreamingDeepFilterNet2, StreamState
 
@@ -32,5 +32,4 @@ __all__ = [
     "fold",
     "load_run",
     "shipped_model",
-    "shipped_models",
 ]

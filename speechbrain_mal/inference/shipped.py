@@ -5,24 +5,13 @@ from pathlib import Path
 DEFAULT = "dfn2-mal-16k"
 
 
-def shipped_models() -> list[str]:
-    """Return the names of the enhancers that come with the package.
-
-    Example
-    -------
-    >>> DEFAULT in shipped_models()
-    True
-    """
-    return sorted(path.parent.name for path in _root().glob("*/hyperparams.yaml"))
-
-
 def shipped_model(name: str = DEFAULT) -> Path:
     """Return the folder of an enhancer that comes with the package.
 
     Arguments
     ---------
     name : str
-        One of `shipped_models()`: a folder in the repository's `pretrained/`.
+        One of the folders in the repository's `pretrained/`.
 
     Returns
     -------
@@ -41,9 +30,11 @@ def shipped_model(name: str = DEFAULT) -> Path:
     >>> enhancer.hparams.sample_rate
     16000
     """
-    if name not in (names := shipped_models()):
+    root = _root()
+    names = sorted(path.parent.name for path in root.glob("*/hyperparams.yaml"))
+    if name not in names:
         raise ValueError(f"No enhancer {name!r} comes with the package: {names}.")
-    return _root() / name
+    return root / name
 
 
 def _root() -> Path:

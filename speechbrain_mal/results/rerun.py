@@ -7,6 +7,7 @@ systems are compared with the control of the rerun, which has the same baseline.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from speechbrain_mal.analysis.comparison import table_head, table_line
 from speechbrain_mal.experiment.definition import Experiment
@@ -53,13 +54,14 @@ def rerun_section(
         "so a run is held to the interval over seeds. The first training / the rerun; "
         "bold: outside the interval."
     ]
-    means = outside = 0
+    pairs = []
     for name in experiment.sets:
         again = sets.get(rerun_name(name), {})
-        if lines := rerun_table(sets.get(name, {}), again, systems, columns):
-            parts += [f"### {rerun_name(name)}", "\n".join(lines)]
-            outside += sum(line.count("/ **") for line in lines)
-            means += sum(line.count(" / ") for line in lines)
+        rows = rerun_rows(sets.get(name, {}), again, systems, columns)
+        if rows:
+            table = rerun_table(rows, columns)
+            parts += [f"### {rerun_name(name)}", "\n".join(table)]
+            pairs += [pair for row in rows.values() for pair in row.values()]
         if found := against_control(experiment, columns, differences, rerun_name(name)):
             parts += [
                 f"Differences to the rerun's own `{experiment.control}`, p corrected "
@@ -68,61 +70,101 @@ def rerun_section(
             ]
     if len(parts) == 1:
         return ["There are no scores."]
-    within = f"{means - outside} of {means} means lie within the interval."
+    within = sum(pair.is_within for pair in pairs)
+    within = f"{within} of {len(pairs)} means lie within the interval."
     return [parts[0], within, *parts[1:]]
 
 
-def rerun_table(
+@dataclass(frozen=True)
+class Pair:
+    """A mean of one run, and of the run with its seed that was trained again.
+
+    Attributes
+    ----------
+    first, again : float
+        Both means over clips.
+    low, high : float
+        Interval over the first round's seeds.
+    """
+
+    first: float
+    again: float
+    low: float
+    high: float
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the second mean lies in the interval."""
+        return self.low <= self.again <= self.high
+
+
+Rows = dict[tuple[str, str], dict[str, Pair]]
+
+
+def rerun_rows(
     first: Runs, rerun: Runs, systems: Sequence[str], columns: Sequence[str]
-) -> list[str]:
-    r"""Return each rerun's means beside those of the first training.
+) -> Rows:
+    """Return the means of each run that was trained twice, beside each other.
 
     Arguments
     ---------
     first, rerun : dict
         Scores by system and seed.
     systems, columns : sequence of str
-        Rows, those that both have, and columns.
+        Which to compare.
 
     Returns
     -------
-    list of str
-        Markdown, a row a run; a mean outside the interval over the first's seeds (which
-        needs two) is bold. Empty where there is no run of both.
+    dict
+        Pairs by (system, seed) and column, of what both rounds have; without those of
+        a single first seed, which has no interval.
+
+    Example
+    -------
+    >>> runs = {"a": {"1": {"x": {"pesq": 2.0}}}}
+    >>> rerun_rows(runs, runs, ["a"], ["pesq"])
+    {}
+    """
+    rows: Rows = {}
+    for system in systems:
+        for column in columns:
+            known = seed_means(first.get(system, {}), column)
+            found = seed_means(rerun.get(system, {}), column)
+            if len(known) < 2:
+                continue
+            _, low, high = t_interval(list(known.values()))
+            for seed in sorted(set(known) & set(found)):
+                pair = Pair(known[seed], found[seed], low, high)
+                rows.setdefault((system, seed), {})[column] = pair
+    return rows
+
+
+def rerun_table(rows: Rows, columns: Sequence[str]) -> list[str]:
+    r"""Return the rows as Markdown; bold: outside the interval over seeds.
 
     Example
     -------
     >>> first = {"a": {s: {"x": {"pesq": float(s)}} for s in "123"}}
     >>> rerun = {"a": {"2": {"x": {"pesq": 9.0}}}}
-    >>> print(*rerun_table(first, rerun, ["a"], ["pesq"]), sep="\n")
+    >>> rows = rerun_rows(first, rerun, ["a"], ["pesq"])
+    >>> print(*rerun_table(rows, ["pesq"]), sep="\n")
     | run | PESQ-WB | interval |
     | --- | ---: | ---: |
     | a, 2 | 2.000 / **9.000** | [-0.484, 4.484] |
     """
     heads = [cell for column in columns for cell in (heading(column), "interval")]
     lines = table_head(["run", *heads])
-    start = len(lines)
-    for system in systems:
-        known, found = first.get(system, {}), rerun.get(system, {})
-        for seed in sorted(set(known) & set(found)):
-            cells = [f"{system}, {seed}"]
-            for column in columns:
-                cells += _pair(known, found, seed, column)
-            lines.append(table_line(cells))
-    return lines if len(lines) > start else []
+    for (system, seed), row in rows.items():
+        cells = [cell for column in columns for cell in _cells(row.get(column))]
+        lines.append(table_line([f"{system}, {seed}", *cells]))
+    return lines
 
 
-def _pair(
-    known: Mapping[str, dict], found: Mapping[str, dict], seed: str, column: str
-) -> list[str]:
-    """Return both means of a run, and the interval over the first's seeds."""
-    before = seed_means(known, column)
-    after = seed_means({seed: found[seed]}, column)
-    if seed not in before or seed not in after:
+def _cells(pair: Pair | None) -> list[str]:
+    if pair is None:
         return ["", ""]
-    _, low, high = t_interval(list(before.values()))
-    mark = "" if low <= after[seed] <= high else "**"
+    mark = "" if pair.is_within else "**"
     return [
-        f"{before[seed]:.3f} / {mark}{after[seed]:.3f}{mark}",
-        f"[{low:.3f}, {high:.3f}]",
+        f"{pair.first:.3f} / {mark}{pair.again:.3f}{mark}",
+        f"[{pair.low:.3f}, {pair.high:.3f}]",
     ]
