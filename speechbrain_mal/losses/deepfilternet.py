@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechbrain_mal.losses.lengths import inside, mean_over_clips, sample_counts
+from speechbrain_mal.lengths import length_mask, mean_over_clips, sample_counts
 
 SILENCE = 1e-12  # magnitudes below it count as it (the package's floor)
 SNR_RANGE_DB = (-16.0, 36.0)  # the target's clamp: the model's range and 1 dB beyond
@@ -47,6 +47,8 @@ class DeepFilterNetLoss(nn.Module):
     >>> loss(clean, clean).item()
     0.0
     """
+
+    inputs = ("noisy", "local_snr")  # what it takes besides, where it is there
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class DeepFilterNetLoss(nn.Module):
             The model's estimate in dB, `[B, T]`; without it that loss is left out.
         """
         counts = sample_counts(clean, lengths)
-        mask = inside(counts, clean.shape[1])
+        mask = length_mask(counts, clean.shape[1])
         with torch.autocast(clean.device.type, enabled=False):
             enhanced, clean = enhanced.float() * mask, clean.float() * mask
             frames = self.front_end.frames(counts)

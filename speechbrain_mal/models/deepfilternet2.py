@@ -8,9 +8,10 @@ Weights of the public code load by name (`load_public_weights`) and give its out
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from speechbrain_mal.contracts import Enhancer
 from speechbrain_mal.models.decoders import DFDecoder, DFDecoderState, ERBDecoder
 from speechbrain_mal.models.encoder import DeepFilterNet2Encoder, EncoderState
 from speechbrain_mal.models.frontend import FrontEnd
@@ -24,7 +25,7 @@ class NetworkState(NamedTuple):
     df_decoder: DFDecoderState
 
 
-class DeepFilterNet2(nn.Module):
+class DeepFilterNet2(Enhancer):
     """DeepFilterNet2: ERB gains, then a complex filter over time in the lowest bins.
 
     Arguments
@@ -126,41 +127,22 @@ class DeepFilterNet2(nn.Module):
             linear_groups,
         )
 
-    def forward(
-        self,
-        noisy: Tensor,
-        lengths: Tensor | None = None,
-        return_auxiliary: bool = False,
-    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """Enhance a batch of waveforms.
+    def enhance(
+        self, noisy: Tensor, lengths: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return enhanced `[B, samples]`, and `local_snr` in dB, `[B, T]`.
 
-        Arguments
-        ---------
-        noisy : Tensor
-            `[B, samples]`.
-        lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`; with them a clip's result does not
-            depend on its padding, which has to be zero.
-        return_auxiliary : bool
-            Return what `DeepFilterNetLoss` trains besides the waveform, too.
-
-        Returns
-        -------
-        enhanced : Tensor
-            `[B, samples]`, aligned with `noisy`.
-        auxiliary : dict
-            With `return_auxiliary`: `local_snr` in dB, `[B, T]`.
+        With `lengths` a clip's result does not depend on its padding, which has to be
+        zero.
         """
         front_end = self.encoder.front_end
         spectrum = front_end.analysis(noisy)
-        frames = self.encoder.frames(noisy, lengths)
+        frames = front_end.clip_frames(noisy, lengths)
         gains, taps, embedding = self._estimate(*self.encoder.inputs(spectrum, frames))
         masked = spectrum * (gains.float() @ front_end.erb_spread)
         # Not `view_as_complex`: torch.compile can't pass on a complex view of reals.
         enhanced = self.deep_filter(masked, torch.complex(*taps.unbind(-1)))
         waveforms = front_end.synthesis(enhanced, noisy.shape[-1])
-        if not return_auxiliary:
-            return waveforms
         return waveforms, {"local_snr": self.encoder.local_snr(embedding)}
 
     def step(

@@ -76,7 +76,7 @@ def compare(path: Path) -> None:
     encoder = model.encoder
     spectrum = encoder.front_end.analysis(noisy)
     erb, low = encoder.front_end.features(spectrum)
-    stages = encoder.encode(spectrum)
+    stages, _ = encoder.step(*encoder.inputs(spectrum))
     embedding = stages[-1]
     outputs = {
         "feat_erb": erb,
