@@ -15,9 +15,10 @@ def cudnn_rule():
 
     def watch(module, inputs, output):
         if isinstance(module, nn.RNNBase) and not module.training:
-            output = getattr(output[0], "data", output[0])  # a packed sequence's
-            if output.requires_grad:
-                output.register_hook(refuse)
+            states = output[0]
+            states = states if torch.is_tensor(states) else states.data  # packed
+            if states.requires_grad:
+                states.register_hook(refuse)
 
     hook = nn.modules.module.register_module_forward_hook(watch)
     try:

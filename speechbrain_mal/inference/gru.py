@@ -29,7 +29,7 @@ class InferenceGRU(nn.Module):
     >>> gru = GRU(8, 16, num_layers=2)
     >>> x = torch.randn(4, 10, 8)
     >>> with torch.inference_mode():
-    ...     torch.allclose(InferenceGRU(gru)(x), gru(x), atol=1e-6)
+    ...     torch.allclose(InferenceGRU(gru)(x)[0], gru(x)[0], atol=1e-6)
     True
     """
 
@@ -40,12 +40,8 @@ class InferenceGRU(nn.Module):
             _recurrence_of(w_hh, b_hh) for _, w_hh, _, b_hh in gru.all_weights
         ]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, T, input_size]` to `[B, T, hidden_size]`, from a state of zeros."""
-        return self.step(x)[0]
-
-    def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Continue from a state, `[num_layers, B, hidden_size]`, as `GRU.step` does."""
+    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the states and the last one, as `GRU` does."""
         if (
             x.device.type != "cpu"
             or x.dtype != torch.float32
@@ -54,12 +50,12 @@ class InferenceGRU(nn.Module):
             or torch.compiler.is_compiling()
             or torch.jit.is_tracing()
         ):
-            return self.gru.step(x, state)
-        if state is None:
-            state = x.new_zeros(self.gru.num_layers, x.shape[0], self.gru.hidden_size)
+            return self.gru(x, hx)
+        if hx is None:
+            hx = x.new_zeros(self.gru.num_layers, x.shape[0], self.gru.hidden_size)
         x, last = x.transpose(0, 1), []
         for (w_ih, _, b_ih, _), recurrence, before in zip(
-            self.gru.all_weights, self._recurrences, state.numpy(), strict=True
+            self.gru.all_weights, self._recurrences, hx.numpy(), strict=True
         ):
             if x.shape[:2] == (1, 1):  # a live stream's: NumPy's calls cost less
                 inputs = np.dot(x[0].numpy(), w_ih.numpy().T)[None] + b_ih.numpy()

@@ -14,6 +14,11 @@ from torch.nn import functional as F
 
 from speechbrain_mal.lengths import length_mask, mean_over_clips, sample_counts
 
+try:  # comes with torch where there are GPUs
+    from speechbrain_mal.losses import distance_triton
+except ImportError:
+    distance_triton = None
+
 SILENCE = 1e-12  # magnitudes below it count as it (the package's floor)
 SNR_RANGE_DB = (-16.0, 36.0)  # the target's clamp: the model's range and 1 dB beyond
 
@@ -66,6 +71,18 @@ class DeepFilterNetLoss(nn.Module):
         self.multi_resolution = tuple(multi_resolution)
         self.n_ffts = tuple(n_ffts)
         self.local_snr = local_snr
+        # The package takes the spectra of several resolutions of what its inverse STFT
+        # returns, which is the waveform times n_fft ** -0.5; theirs are orthonormal.
+        for n_fft in self.n_ffts:
+            window = torch.hann_window(n_fft) * (n_fft * front_end.n_fft) ** -0.5
+            self.register_buffer(f"window_{n_fft}", window, persistent=False)
+        hop_ms = 1000 * front_end.hop_length / front_end.sample_rate
+        frame_ms = 1000 * front_end.n_fft / front_end.sample_rate
+        span = max(round(1 + (20 - frame_ms) / hop_ms), 1)
+        for name, frames in (("speech_window", span), ("noise_window", 2 * span)):
+            frames += 1 - frames % 2
+            window = torch.hann_window(frames) / frames
+            self.register_buffer(name, window, persistent=False)
 
     def forward(
         self,
@@ -89,31 +106,42 @@ class DeepFilterNetLoss(nn.Module):
             The model's estimate in dB, `[B, T]`; without it that loss is left out.
         """
         counts = sample_counts(clean, lengths)
-        mask = length_mask(counts, clean.shape[1])
         with torch.autocast(clean.device.type, enabled=False):
-            enhanced, clean = enhanced.float() * mask, clean.float() * mask
+            enhanced, clean = enhanced.float(), clean.float()
+            noise = None if noisy is None or local_snr is None else noisy - clean
+            if lengths is not None:
+                mask = length_mask(counts, clean.shape[1])
+                enhanced, clean = enhanced * mask, clean * mask
+                noise = noise * mask if noise is not None else None
             frames = self.front_end.frames(counts)
+            spectrum = self.front_end.analysis(clean)
             loss = self._distance(
-                self.front_end.analysis(enhanced),
-                self.front_end.analysis(clean),
-                frames,
-                self.spectral,
+                self.front_end.analysis(enhanced), spectrum, frames, self.spectral
             )
-            # The package takes these spectra of what its inverse STFT returns, which is
-            # the waveform times n_fft ** -0.5; under the exponent that is a factor.
-            scale = self.front_end.n_fft**-0.5
             for n_fft in self.n_ffts:
                 loss = loss + self._distance(
-                    _hann_stft(scale * enhanced, n_fft),
-                    _hann_stft(scale * clean, n_fft),
+                    self._stft(enhanced, n_fft),
+                    self._stft(clean, n_fft),
                     counts // (n_fft // 4) + 1,
                     self.multi_resolution,
                 )
-            if noisy is not None and local_snr is not None:
-                target = self.local_snr_target(clean, noisy.float() * mask - clean)
+            if noise is not None:
+                target = self._snr_db(spectrum, self.front_end.analysis(noise))
                 error = (local_snr.float() - target).square()
                 loss = loss + self.local_snr * mean_over_clips(error, frames)
         return loss
+
+    def _stft(self, waveforms: Tensor, n_fft: int) -> Tensor:
+        """Return the spectrum at a resolution, `[B, T, F]`, zeros around the clip."""
+        spectrum = torch.stft(
+            waveforms,
+            n_fft,
+            n_fft // 4,
+            window=getattr(self, f"window_{n_fft}"),
+            pad_mode="constant",
+            return_complex=True,
+        )
+        return spectrum.transpose(1, 2)
 
     def _distance(
         self,
@@ -123,6 +151,12 @@ class DeepFilterNetLoss(nn.Module):
         factors: tuple[float, float],
     ) -> Tensor:
         """Compressed magnitude and complex distance of two spectra `[B, T, F]`."""
+        estimate, target = torch.view_as_real(estimate), torch.view_as_real(target)
+        if estimate.is_cuda and distance_triton and not torch.compiler.is_compiling():
+            distances = distance_triton.CompressedDistance.apply(
+                estimate, target, self.gamma, *factors, SILENCE
+            )
+            return mean_over_clips(distances, frames)
         estimate, estimate_magnitude = self._compress(estimate)
         target, target_magnitude = self._compress(target)
         # The package averages the complex error over real and imaginary parts.
@@ -131,8 +165,7 @@ class DeepFilterNetLoss(nn.Module):
         return mean_over_clips(error, frames)
 
     def _compress(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `Y |Y|^(gamma-1)` as `[B, T, F, 2]` and `|Y|^gamma` as `[B, T, F]`."""
-        spectrum = torch.view_as_real(spectrum)
+        """Return `Y |Y|^(gamma-1)`, of `[B, T, F, 2]`, and `|Y|^gamma`, `[B, T, F]`."""
         real, imaginary = spectrum.unbind(-1)  # faster than a sum over the last axis
         power = (real * real + imaginary * imaginary).clamp_min(SILENCE**2)
         log_power = power.log()  # two exponentials cost less than a power does
@@ -148,31 +181,20 @@ class DeepFilterNetLoss(nn.Module):
         speech and twice the frames for the noise, clamped to the model's range and
         1 dB beyond.
         """
-        hop_ms = 1000 * self.front_end.hop_length / self.front_end.sample_rate
-        frame_ms = 1000 * self.front_end.n_fft / self.front_end.sample_rate
-        window = max(round(1 + (20 - frame_ms) / hop_ms), 1)
-        speech_energy = self._local_energy(clean, window)
-        noise_energy = self._local_energy(noise, 2 * window)
+        analysis = self.front_end.analysis
+        return self._snr_db(analysis(clean), analysis(noise))
+
+    @torch.no_grad()
+    def _snr_db(self, clean: Tensor, noise: Tensor) -> Tensor:
+        speech_energy = _local_energy(clean, self.speech_window)
+        noise_energy = _local_energy(noise, self.noise_window)
         snr = speech_energy / noise_energy.clamp_min(SILENCE)
         return (10 * snr.clamp_min(SILENCE).log10()).clamp(*SNR_RANGE_DB)
 
-    def _local_energy(self, waveforms: Tensor, window: int) -> Tensor:
-        window += 1 - window % 2
-        spectrum = torch.view_as_real(self.front_end.analysis(waveforms))
-        energy = F.pad(spectrum.square().sum((-1, -2)), (window // 2, window // 2))
-        weights = torch.hann_window(window, device=energy.device) / window
-        return energy.unfold(-1, window, 1) @ weights
 
-
-def _hann_stft(waveforms: Tensor, n_fft: int) -> Tensor:
-    """Orthonormal STFT with a Hann window, `[B, T, F]`, zeros around the clip."""
-    spectrum = torch.stft(
-        waveforms,
-        n_fft,
-        n_fft // 4,
-        window=torch.hann_window(n_fft, device=waveforms.device),
-        pad_mode="constant",
-        normalized=True,
-        return_complex=True,
-    )
-    return spectrum.transpose(1, 2)
+def _local_energy(spectrum: Tensor, window: Tensor) -> Tensor:
+    """Return the energy under a window of frames around each, `[B, T]`."""
+    real, imaginary = torch.view_as_real(spectrum).unbind(-1)
+    around = len(window) // 2
+    energy = F.pad((real * real + imaginary * imaginary).sum(-1), (around, around))
+    return energy.unfold(-1, len(window), 1) @ window

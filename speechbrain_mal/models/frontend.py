@@ -103,7 +103,10 @@ class FrontEnd(nn.Module):
         # Everything below follows from the arguments, so no checkpoint holds it.
         band = torch.repeat_interleave(torch.arange(erb_bands), widths)
         spread = F.one_hot(band, erb_bands).float()
-        self.register_buffer("window", _vorbis_window(n_fft), persistent=False)
+        window = _vorbis_window(n_fft)
+        self.register_buffer("window", window, persistent=False)
+        scaled = window * (2 * hop_length / n_fft**2)  # libDF's spectra are scaled so
+        self.register_buffer("analysis_window", scaled, persistent=False)
         self.register_buffer("erb_mean", spread / widths, persistent=False)
         self.register_buffer("erb_spread", spread.t().contiguous(), persistent=False)
         initial_db = torch.linspace(*ERB_NORM_INIT_DB, erb_bands)
@@ -154,11 +157,11 @@ class FrontEnd(nn.Module):
             waveforms,
             self.n_fft,
             self.hop_length,
-            window=self.window,
+            window=self.analysis_window,
             center=False,
             return_complex=True,
         )
-        return spectrum.transpose(1, 2) * (2 * self.hop_length / self.n_fft**2)
+        return spectrum.transpose(1, 2)
 
     @full_precision
     def synthesis(self, spectrum: Tensor, samples: int) -> Tensor:

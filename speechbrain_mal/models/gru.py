@@ -1,9 +1,9 @@
-"""A GRU that trains faster on CPU.
+"""A GRU that trains faster than torch's, on CPU and GPU.
 
-`torch.nn.GRU` has a fused backward pass on GPUs; on a CPU it is a chain of small
-autograd operations per frame. Here the forward pass keeps the gates, the backward pass
-takes the derivatives of all frames at once, loops over the recurrence alone, and has
-the weights' gradient from one matrix product. Weights, names and results are torch's.
+`torch.nn.GRU` is a chain of small autograd operations per frame on a CPU. Here the
+forward pass keeps the gates, the backward pass takes the derivatives of all frames at
+once, loops over the recurrence alone, and has the weights' gradient from one matrix
+product. On a GPU `gru_triton` computes a layer. Weights, names and results are torch's.
 """
 
 from typing import Any
@@ -12,12 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+try:  # comes with torch where there are GPUs
+    from speechbrain_mal.models import gru_triton
+except ImportError:
+    gru_triton = None
+
 
 class GRU(nn.GRU):
-    """`torch.nn.GRU`, forward in time, with a faster backward pass on CPU.
+    """`torch.nn.GRU`, forward in time and batch first, with faster kernels.
 
     `r, z = s(W x + U h + b)`, `n = tanh(W x + b + r (U h + c))`, `h' = (1-z) n + z h`.
-    On GPUs, without gradients and under autocast it is `torch.nn.GRU` itself.
+    Where neither of them applies it is `torch.nn.GRU` itself: on a CPU without
+    gradients, under autocast or from a given state, and on a GPU without Triton, in
+    float32 where cuDNN may not use TF32, or for sizes that `gru_triton` has not.
 
     Arguments
     ---------
@@ -29,42 +36,65 @@ class GRU(nn.GRU):
     Example
     -------
     >>> gru = GRU(8, 16, num_layers=2)
-    >>> gru(torch.randn(4, 10, 8)).shape
-    torch.Size([4, 10, 16])
+    >>> y, state = gru(torch.randn(4, 10, 8))
+    >>> y.shape, state.shape
+    (torch.Size([4, 10, 16]), torch.Size([2, 4, 16]))
     """
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1):
         super().__init__(input_size, hidden_size, num_layers, batch_first=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, T, input_size]` to `[B, T, hidden_size]`, from a state of zeros."""
-        return self.step(x)[0]
-
-    def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map `x` as `forward` does, and return the state after the last frame, too.
+    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the states of the last layer, and of all layers after the last frame.
 
         Arguments
         ---------
         x : Tensor
             `[B, T, input_size]`.
-        state : Tensor, optional
+        hx : Tensor, optional
             State to continue from, `[num_layers, B, hidden_size]`; zeros without it.
+
+        Returns
+        -------
+        states : Tensor
+            `[B, T, hidden_size]`.
+        last : Tensor
+            `[num_layers, B, hidden_size]`.
         """
-        if (
-            state is not None
-            or x.device.type != "cpu"
-            or not torch.is_grad_enabled()
-            or torch.is_autocast_enabled("cpu")
-            or torch.compiler.is_compiling()
+        if torch.compiler.is_compiling():
+            return super().forward(x, hx)
+        if x.is_cuda and gru_triton is not None:
+            if torch.is_autocast_enabled("cuda"):
+                x = x.to(torch.get_autocast_dtype("cuda"))
+            if gru_triton.fits(x, self.hidden_size):
+                return self._on_gpu(x, hx)
+        elif (
+            x.device.type == "cpu"
+            and hx is None
+            and torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
         ):
-            return super().forward(x, state)
-        x = x.transpose(0, 1)
-        last = []
-        for layer in range(self.num_layers):
-            w_ih, w_hh, b_ih, b_hh = self.all_weights[layer]
+            return self._on_cpu(x)
+        return super().forward(x, hx)
+
+    def _on_cpu(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x, last = x.transpose(0, 1), []
+        for w_ih, w_hh, b_ih, b_hh in self.all_weights:
             x = _Recurrence.apply(nn.functional.linear(x, w_ih, b_ih), w_hh, b_hh)
             last.append(x[-1])
         return x.transpose(0, 1), torch.stack(last)
+
+    def _on_gpu(self, x: Tensor, hx: Tensor | None) -> tuple[Tensor, Tensor]:
+        if hx is None:
+            hx = x.new_zeros(self.num_layers, x.shape[0], self.hidden_size)
+        keep = torch.is_grad_enabled() and (
+            x.requires_grad or hx.requires_grad or self.weight_hh_l0.requires_grad
+        )
+        last = []
+        for weights, initial in zip(self.all_weights, hx, strict=True):
+            x = gru_triton.GRULayer.apply(x, initial, *weights, keep)
+            last.append(x[:, -1])
+        return x, torch.stack(last)
 
 
 class _Recurrence(torch.autograd.Function):
