@@ -142,7 +142,7 @@ class DeepFeatureLoss(nn.Module):
             pairs = zip(estimates, targets, strict=True)
             layers = self._sizes([a - b for a, b in pairs], frames)
             if self.normalize:
-                layers = layers / self._sizes(targets, frames).clamp_min(SILENT)
+                layers = layers / self.sizes_of_targets(targets, frames)
             return layers.mean()
 
     def observe(self, targets: list[Tensor], frames: list[Tensor | None]) -> None:
@@ -150,6 +150,12 @@ class DeepFeatureLoss(nn.Module):
 
         For subclasses; here nothing is done.
         """
+
+    def sizes_of_targets(
+        self, targets: list[Tensor], frames: list[Tensor | None]
+    ) -> Tensor:
+        """Return what `normalize` divides each layer's distance by, `[L]`."""
+        return self._sizes(targets, frames).clamp_min(SILENT)
 
     def _features(
         self, waveforms: Tensor, lengths: Tensor | None
