@@ -192,4 +192,7 @@ if __name__ == "__main__":
     options = {name.lstrip("-"): yaml.safe_load(v) for name, v in options.items()}
     torch.set_num_threads(1)
     often = {"ckpt_interval_steps": 2, "ckpt_interval_minutes": 0}
+    if device := os.environ.get("TEST_DEVICE"):
+        often["device"] = device
+        torch.use_deterministic_algorithms(True, warn_only=True)
     fit(make_brain(output, system, KilledBrain, often, **options))

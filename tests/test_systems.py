@@ -31,12 +31,12 @@ def wavlm(tmp_path_factory):
     return str(folder)
 
 
-def first_step_of_phase_two(folder, system, wavlm, speech):
+def first_step_of_phase_two(folder, system, wavlm, speech, device="cpu"):
     """Return a Brain after one batch, the first one with the added terms."""
     overrides = {"baseline_folder": str(folder), "enhanced_folder": None}
     if system.startswith("wavlm"):
         overrides["wavlm_source"] = wavlm
-    brain = make_brain(folder, system, **overrides)
+    brain = make_brain(folder, system, run_opts={"device": device}, **overrides)
     brain.on_fit_start()
     brain.hparams.epoch_counter.current = 1
     brain.loss.start_phase_two()
