@@ -10,6 +10,7 @@ from speechbrain_mal.models.encoder import DeepFilterNet2Encoder
 from speechbrain_mal.models.frontend import FrontEnd
 from speechbrain_mal.models.input_features import InputFeatures
 from speechbrain_mal.models.perceptual import CDPAMEncoder, DistillMOSEncoder
+from speechbrain_mal.models.public_weights import settings_from_public_config
 from speechbrain_mal.models.self_supervised import SelfSupervisedEncoder
 from speechbrain_mal.models.tapped import TappedEncoder, TappedEnhancer
 
@@ -26,4 +27,5 @@ __all__ = [
     "TappedEncoder",
     "TappedEnhancer",
     "WaveformEnhancer",
+    "settings_from_public_config",
 ]
