@@ -39,6 +39,9 @@ from speechbrain_mal.metrics.resample import resample
 from speechbrain_mal.models import DeepFilterNet2
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests" / "models"))
+from make_golden import config_ini  # noqa: E402
+
 SHARED = HERE.parent.parent / "shared"
 OFFLINE = "offline: fold(model)(noisy)"
 PLAIN = "offline, the model as it is trained"
@@ -214,14 +217,18 @@ def model_of(args: argparse.Namespace) -> DeepFilterNet2:
 
 def public_weights_model(weights: str | Path) -> DeepFilterNet2:
     """Return the model of a file of public weights."""
-    model = DeepFilterNet2(**configuration(weights))
-    with np.load(weights) as file:
+    conf = configuration(weights)
+    model = DeepFilterNet2(**conf)
+    with np.load(weights) as file, tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "config.ini"
+        config.write_text(config_ini(conf))
         model.load_public_weights(
             {
                 name[2:]: torch.from_numpy(value)
                 for name, value in file.items()
                 if name.startswith("w.")
-            }
+            },
+            config,
         )
     return model.eval().requires_grad_(False)
 

@@ -13,6 +13,7 @@ from speechbrain_mal.models.frontend import FrontEnd
 from speechbrain_mal.models.input_features import InputFeatures
 from speechbrain_mal.models.layer_encoder import LayerEncoder
 from speechbrain_mal.models.perceptual import CDPAMEncoder, DistillMOSEncoder
+from speechbrain_mal.models.public_weights import settings_from_public_config
 from speechbrain_mal.models.self_supervised import SelfSupervisedEncoder
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "SelfSupervisedEncoder",
     "SpectralMaskEnhancer",
     "WaveformEnhancer",
+    "settings_from_public_config",
 ]

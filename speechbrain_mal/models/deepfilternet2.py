@@ -5,6 +5,7 @@ real-time speech enhancement on embedded devices for full-band audio", IWAENC 20
 Weights of the public code load by name (`load_public_weights`) and give its output.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from speechbrain_mal.contracts import Enhancer
 from speechbrain_mal.models.decoders import DFDecoder, DFDecoderState, ERBDecoder
 from speechbrain_mal.models.encoder import DeepFilterNet2Encoder, EncoderState
 from speechbrain_mal.models.frontend import FrontEnd
+from speechbrain_mal.models.public_weights import check_public_config
 
 
 class NetworkState(NamedTuple):
@@ -43,7 +45,7 @@ class DeepFilterNet2(Enhancer):
     df_order : int
         Frames each deep filter spans.
     df_lookahead : int
-        Frames of the future among them.
+        Frames of the future among them, fewer than `df_order`.
     lookahead : int
         Frames of the future in the features.
     channels : int
@@ -56,11 +58,14 @@ class DeepFilterNet2(Enhancer):
         GRU layers of the DF decoder.
     linear_groups : int
         Groups of the grouped linear layers.
+    tau_seconds : float
+        Time constant of the features' running means, in seconds.
 
     Raises
     ------
     ValueError
-        When a size does not divide as the layers need it.
+        When a size does not divide as the layers need it, or the deep filter's frames
+        do not include the present one.
 
     Example
     -------
@@ -92,6 +97,7 @@ class DeepFilterNet2(Enhancer):
         erb_layers: int = 2,
         df_layers: int = 2,
         linear_groups: int = 8,
+        tau_seconds: float = 1.0,
     ):
         super().__init__()
         if erb_bands % 8 or df_bins % 2:
@@ -99,6 +105,13 @@ class DeepFilterNet2(Enhancer):
                 f"erb_bands ({erb_bands}) must be a multiple of 8 and df_bins "
                 f"({df_bins}) of 2."
             )
+        if not 0 <= df_lookahead < df_order:
+            raise ValueError(
+                f"df_lookahead ({df_lookahead}) must be 0 or more and less than "
+                f"df_order ({df_order}): the present frame is one of the filter's."
+            )
+        self.min_erb_bins = min_erb_bins
+        self.tau_seconds = tau_seconds
         self.df_order = df_order
         self.df_lookahead = df_lookahead
         front_end = FrontEnd(
@@ -108,6 +121,7 @@ class DeepFilterNet2(Enhancer):
             erb_bands,
             min_erb_bins,
             df_bins,
+            tau_seconds,
         )
         self.sample_rate = sample_rate
         self.encoder = DeepFilterNet2Encoder(
@@ -217,20 +231,27 @@ class DeepFilterNet2(Enhancer):
         low = (spectrum[..., :bins].unfold(1, self.df_order, 1) * taps).sum(-1)
         return torch.cat([low, spectrum[:, past : past + frames, bins:]], dim=-1)
 
-    def load_public_weights(self, weights: dict[str, Tensor]) -> None:
+    def load_public_weights(
+        self, weights: dict[str, Tensor], config: str | Path
+    ) -> None:
         """Load a state dict of the public package's `DfNet`, strictly.
 
         Arguments
         ---------
         weights : dict
-            State dict of `df.deepfilternet2.DfNet` with deep filtering, of the same
-            sizes as this model.
+            State dict of `df.deepfilternet2.DfNet`.
+        config : str or Path
+            The package's `config.ini`, which lies beside its `checkpoints/`;
+            `settings_from_public_config` has the arguments for the model of it.
 
         Raises
         ------
+        ValueError
+            When the file describes another model than this one.
         RuntimeError
             When a weight is missing, unexpected or of another shape.
         """
+        check_public_config(config, self)
         constant = ("erb_fb", "mask.")  # the filter bank, which the package registers
         self.load_state_dict(
             {
