@@ -263,7 +263,12 @@ def test_benchmarks(name):
     options = {
         "train_step": ["--repeats", "2"],
         "loss_cost": ["--repeats", "1", "--losses", "mal", "filter bank"],
-        "inference": ["--repeats", "1", "--quick"],
+        "inference": [
+            "--model",
+            ROOT / "pretrained" / "dfn2-mal-16k",
+            "--seconds",
+            "5",
+        ],
     }
     command = [sys.executable, ROOT / "benchmarks" / f"{name}.py", "--device", "cuda"]
     done = subprocess.run(
