@@ -66,6 +66,11 @@ class MALBrain(sb.Brain):
             self.checkpointer.add_recoverables({"loss": self.loss, "state": self.state})
         check_settings(self.hparams, self.loss, self.enhancer)
 
+    def make_dataloader(self, dataset: Any, stage: sb.Stage, *args: Any, **kwargs: Any):
+        """Make a loader as SpeechBrain does, into memory that a GPU copies from."""
+        kwargs.setdefault("pin_memory", str(self.device).startswith("cuda"))
+        return super().make_dataloader(dataset, stage, *args, **kwargs)
+
     def phase(self, epoch: int) -> int:
         """Return the phase, 1 or 2, that an epoch belongs to."""
         return 1 if epoch <= self.hparams.number_of_epochs else 2

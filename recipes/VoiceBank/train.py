@@ -27,10 +27,10 @@ class EnhanceBrain(MALBrain):
     def compute_forward(self, batch, stage):
         """Enhance a batch: `enhanced` `[B, samples]`, and what loss terms take."""
         lengths = lengths_or_none(batch.noisy.lengths)  # None: nothing is padded
-        batch = batch.to(self.device)
+        batch = batch.to(self.device, non_blocking=True)
         noisy = batch.noisy.data
         if lengths is not None:
-            lengths = lengths.to(self.device)
+            lengths = batch.noisy.lengths
         enhanced, outputs = self.modules.enhancer(noisy, lengths, return_outputs=True)
         return {"enhanced": enhanced, "lengths": lengths, "noisy": noisy, **outputs}
 
