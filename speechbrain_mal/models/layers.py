@@ -10,6 +10,14 @@ from torch.nn import functional as F
 
 from speechbrain_mal.models.gru import GRU
 
+try:  # comes with torch where there are GPUs
+    from speechbrain_mal.models import bias_relu_triton
+except ImportError:
+    bias_relu_triton = None
+
+
+INPLACE_RELU = partial(nn.ReLU, inplace=True)
+
 
 class ConvBlock(nn.Sequential):
     """Separable convolution over `[B, C, T, F]`, causal in time, norm, activation.
@@ -41,7 +49,7 @@ class ConvBlock(nn.Sequential):
         out_channels: int,
         kernel_size: tuple[int, int],
         frequency_stride: int = 1,
-        activation: Callable[[], nn.Module] = partial(nn.ReLU, inplace=True),
+        activation: Callable[[], nn.Module] = INPLACE_RELU,
     ):
         frames, bins = kernel_size
         groups = math.gcd(in_channels, out_channels)
@@ -94,7 +102,7 @@ class ConvBlock(nn.Sequential):
         conv, *pointwise, norm, activation = list(self)[1 if self.memory else 0 :]
         kernel, groups = conv.weight, conv.groups
         mix = pointwise[0].weight if pointwise else None
-        if mix is not None and (groups == 2 or x.is_cuda):
+        if mix is not None and (groups == 2 or _dense_everywhere(x)):
             kernel, groups, mix = _dense(kernel, mix, groups), 1, None
         bias = None
         if not norm.training:  # linear: it costs no pass over the features
@@ -103,10 +111,13 @@ class ConvBlock(nn.Sequential):
                 kernel = kernel * scale
             else:
                 mix = mix * scale
+        fused = None  # bias, where it comes with the activation
+        if x.is_cuda and bias is not None and isinstance(activation, nn.ReLU):
+            fused, bias = bias, None
         if groups > 1 and kernel.shape[1:].numel() == 1:  # a factor for each channel
-            factor = kernel.flatten(1)[:, None]
-            shift = None if bias is None else bias[:, None, None]
-            x = x * factor if shift is None else torch.addcmul(shift, x, factor)
+            x = x * kernel.flatten(1)[:, None]
+            if bias is not None:
+                x = x + bias[:, None, None]
         else:
             x = F.conv2d(
                 x,
@@ -120,7 +131,9 @@ class ConvBlock(nn.Sequential):
             x = F.conv2d(x, mix, bias)
         if frames is not None:
             x = x[:, :, :frames]
-        return activation(norm(x) if norm.training else x)
+        if norm.training:
+            x = norm(x)
+        return activation(x) if fused is None else _biased_relu(x, fused)
 
 
 class TransposedConvBlock(nn.Sequential):
@@ -151,7 +164,7 @@ class TransposedConvBlock(nn.Sequential):
             ),
             nn.Conv2d(channels, channels, 1, bias=False),
             nn.BatchNorm2d(channels),
-            nn.ReLU(inplace=True),
+            INPLACE_RELU(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -161,13 +174,20 @@ class TransposedConvBlock(nn.Sequential):
         if not norm.training:
             scale, bias = _scale_and_bias(norm)
             mix = mix * scale
-        if x.is_cuda:
+        if _dense_everywhere(x):
             kernel = _channels_last(mix.transpose(0, 1) * conv.weight)
             sizes = (conv.stride, conv.padding, conv.output_padding)
-            x = F.conv_transpose2d(x, kernel, bias, *sizes)
+            x = F.conv_transpose2d(x, kernel, None, *sizes)
+            if bias is not None:
+                return _biased_relu(x, bias)
         else:
             x = F.conv2d(conv(x), mix, bias)
         return activation(norm(x) if norm.training else x)
+
+
+def _dense_everywhere(x: Tensor) -> bool:
+    """Return whether convolutions in groups are made dense, whatever their number."""
+    return x.is_cuda
 
 
 def _dense(grouped: Tensor, pointwise: Tensor, groups: int) -> Tensor:
@@ -177,7 +197,7 @@ def _dense(grouped: Tensor, pointwise: Tensor, groups: int) -> Tensor:
     kernels for groups don't use its tensor cores, with any number. One H100, 96 clips
     of 3 s, the 64 channels of 96 bins, float32, there and back: 20.3 ms became 4.2.
     """
-    if groups == len(grouped):
+    if groups == len(grouped) and grouped.shape[1] == 1:  # each channel apart
         return pointwise * grouped.transpose(0, 1)
     grouped = grouped.unflatten(0, (groups, -1))
     pointwise = pointwise.flatten(1).unflatten(1, (groups, -1))
@@ -192,6 +212,14 @@ def _channels_last(kernel: Tensor) -> Tensor:
     if not kernel.is_cuda:
         return kernel
     return kernel.clone(memory_format=torch.channels_last)
+
+
+def _biased_relu(x: Tensor, bias: Tensor) -> Tensor:
+    """Return `relu(x + bias)`, in the memory of `x` and in one pass where possible."""
+    fits = bias_relu_triton is not None and not torch.compiler.is_compiling()
+    if fits and x.is_contiguous(memory_format=torch.channels_last):
+        return bias_relu_triton.bias_relu(x, bias)
+    return torch.relu_(x + bias[:, None, None])
 
 
 def _scale_and_bias(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
