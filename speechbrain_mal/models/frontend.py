@@ -225,9 +225,7 @@ class FrontEnd(nn.Module):
             initial means without it.
         """
         mean_db, mean = means or (self.erb_initial, self.unit_initial)
-        real, imaginary = torch.view_as_real(spectrum).unbind(-1)
-        power = real * real + imaginary * imaginary
-        level_db = 10 * (power @ self.erb_mean + 1e-10).log10()
+        level_db = 10 * (_Power.apply(spectrum) @ self.erb_mean + 1e-10).log10()
         mean_db = exponential_running_mean(level_db, self.decay, mean_db)
         erb = (level_db - mean_db) / 40
 
@@ -271,6 +269,23 @@ def short_time_spectrum(waveforms: Tensor, window: Tensor, hop_length: int) -> T
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return torch.fft.rfft(frames)
     return _RealTransform.apply(frames)
+
+
+class _Power(torch.autograd.Function):
+    """Squared magnitude, with one multiplication on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, spectrum: Tensor) -> Tensor:
+        ctx.save_for_backward(spectrum)
+        real, imaginary = torch.view_as_real(spectrum).unbind(-1)
+        return real * real + imaginary * imaginary  # faster than a sum over the pairs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (spectrum,) = ctx.saved_tensors
+        parts = torch.view_as_real(spectrum) * (2 * grad)[..., None]
+        return torch.view_as_complex(parts)
 
 
 class _RealTransform(torch.autograd.Function):

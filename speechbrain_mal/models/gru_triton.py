@@ -1,10 +1,13 @@
 """A GRU layer on a GPU: one kernel over all frames, and one over all frames back.
 
-cuDNN starts two kernels a frame and layer, and on a GPU since Ampere PyTorch never asks
-for its persistent ones. Here the hidden units are spread over programs that all run at
-once. Each keeps its slice of the recurrent weights, and reads the others' share of the
-state where they leave it, in the output itself: what is not there yet is a NaN of bits
-that arithmetic never gives, `ABSENT` as an integer.
+With 256 units cuDNN starts two kernels a frame and layer. On one H100, a layer of 302
+frames takes 2.5 ms there and back for 8 clips and 3.6 for 96, where cuDNN takes 13.3
+and 12.5 (float32; bfloat16, for 96: 3.1 and 12.4).
+
+The hidden units are spread over programs that all run at once. Each keeps its slice of
+the recurrent weights, and reads the others' share of the state where they leave it, in
+the output itself: what is not there yet is a NaN of bits that arithmetic never gives,
+`ABSENT` as an integer.
 """
 
 import contextlib
@@ -20,8 +23,8 @@ from torch.autograd.function import once_differentiable
 ABSENT = -1
 ROWS = 16  # clips of a program: the least that a tensor core takes
 UNITS = 16  # hidden units of a program
-WARPS = {"there": 4, "back": 8}  # of a program; more there or fewer back are slower
-SIZES = (64, 128, 256)  # hidden units it is written for
+WARPS = {"there": 4, "back": 8}  # of a program; as many both ways would be slower
+SIZES = (256,)  # hidden units; cuDNN is faster with half of them
 PRECISION = "tf32"  # of products of float32
 KEPT = 5  # numbers of a frame and unit that the way back takes
 

@@ -82,10 +82,10 @@ def test_on_a_gpu_all_of_it(dtype):
 
 @pytest.mark.skipif(not ON_GPU, reason="needs a GPU: programs wait for one another")
 def test_nan_passes_and_nobody_waits_for_it():
-    gru = GRU(128, 128).cuda()
-    x = torch.randn(20, 9, 128, device="cuda")
+    gru = GRU(256, 256).cuda()
+    x = torch.randn(20, 9, 256, device="cuda")
     x[1, 4] = float("nan")
-    x[2, 4] = torch.full((128,), -1, dtype=torch.int32, device="cuda").view(x.dtype)
+    x[2, 4] = torch.full((256,), -1, dtype=torch.int32, device="cuda").view(x.dtype)
     y = gru(x)[0]
     y.sum().backward()
     assert y.isnan().any(2).sum().item() == 2 * 5

@@ -62,13 +62,14 @@ def test_block_is_its_layers(block, training):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=ROUNDING * largest)
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("training", [True, False])
 def test_gpu_kernels_are_the_same_function(block, training, monkeypatch):
     """The dense kernels that a GPU gets, on whatever device there is."""
     block.train(training)
     expected = plain(block, inputs(block))
     if not torch.cuda.is_available():
-        monkeypatch.setattr(layers, "_dense_everywhere", lambda x: True)
+        monkeypatch.setattr(layers, "_on_gpu", lambda x: True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     y = block.to(device)(inputs(block).to(device)).cpu()
     tolerance = 5e-3 if device == "cuda" else ROUNDING  # TF32 keeps 10 bits
