@@ -24,6 +24,7 @@ def main(
     seconds: float,
     threads: int,
     clock: str,
+    device: str = "cpu",
 ) -> None:
     """Answer until standard input ends."""
     torch.set_num_threads(threads)
@@ -45,15 +46,18 @@ def main(
     )
     from df.enhance import df_features
 
-    model.train()
+    model.train().to(device)
     noisy = 0.1 * torch.randn(batch, round(seconds * sample_rate))
     noisy = torch.nn.functional.pad(noisy, (0, n_fft))
-    spectrum, *features = df_features(noisy, state, COMMON["df_bins"])
+    inputs = [x.to(device) for x in df_features(noisy, state, COMMON["df_bins"])]
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     for _ in sys.stdin:
+        wait()
         start = now()
         model.zero_grad()
-        enhanced = model(spectrum, *features)[0]
+        enhanced = model(*inputs)[0]
         enhanced.square().sum().backward()
+        wait()
         print(now() - start, flush=True)
 
 

@@ -17,9 +17,16 @@ from pathlib import Path
 import torch
 from speechbrain.dataio.dataloader import make_dataloader
 from torch import nn
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from speechbrain_mal.data import RandomCrop, paired_dataset, prepare_voicebank
-from speechbrain_mal.losses import DeepFilterNetLoss, ModelAsLoss, WeightedLoss
+from speechbrain_mal.losses import (
+    AuxiliaryLoss,
+    DeepFilterNetLoss,
+    ModelAsLoss,
+    WeightedLoss,
+)
 from speechbrain_mal.models import DeepFilterNet2
 
 HERE = Path(__file__).parent
@@ -35,6 +42,7 @@ OURS = "ours: waveform to waveform (STFT, features, synthesis included), and bac
 PUBLIC = "deepfilternet: spectrum and features to spectrum, and back"
 
 Task = Callable[[], float]  # runs once, returns seconds
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -47,7 +55,7 @@ def main() -> None:
         f"torch {torch.__version__}, {os.cpu_count()} CPUs, {args.threads} thread(s); "
         f"{args.sample_rate} Hz, {args.channels} channels, {args.hidden} hidden units, "
         f"batch of {args.batch} x {args.seconds} s; medians of {args.repeats}, "
-        f"{args.clock} time"
+        f"{args.clock} time; {device_name(args)}, {args.precision}"
     )
     with tempfile.TemporaryDirectory() as folder:
         tasks = training_tasks(args)
@@ -55,6 +63,9 @@ def main() -> None:
             tasks[FETCH] = timed(args, fetch_batches(args, folder).__next__)
         seconds = measure(tasks, args.repeats)
     print_table(seconds, PLAIN)
+    if args.device == "cuda":
+        for name in (PLAIN, MAL):
+            print_kernels(name, tasks[name])
     added = zip(seconds[PLAIN], seconds[CLEAN], seconds[ENHANCED], strict=True)
     parts = [sum(times) for times in added]
     cost = median_ratio(seconds[MAL], parts)
@@ -94,6 +105,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="of a clip")
     parser.add_argument("--repeats", type=int, default=11, help="timed rounds")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument(
+        "--precision",
+        choices=list(PRECISIONS),
+        default="fp32",
+        help="of a step, by autocast",
+    )
     add_comparison(parser)
     parser.add_argument(
         "--data-folder",
@@ -110,17 +128,24 @@ def training_tasks(args: argparse.Namespace) -> dict[str, Task]:
     model = make_model(args)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     l_df, mal = DeepFilterNetLoss(model.encoder.front_end), ModelAsLoss(model.encoder)
-    conventional = WeightedLoss({"df": l_df})
-    both = WeightedLoss({"df": l_df}, added={"mal": mal})
+    conventional = WeightedLoss({"df": l_df}).to(args.device)
+    added = {"mal": AuxiliaryLoss(mal)}
+    both = WeightedLoss({"df": l_df}, added).to(args.device)
     both.start_phase_two()
     clean, noisy = make_batch(args)
     enhanced = model(noisy).detach().requires_grad_()
+    dtype = PRECISIONS[args.precision]
+    scaler = torch.GradScaler(args.device, enabled=dtype is torch.float16)
 
     def step(loss: nn.Module) -> None:
-        output, auxiliary = model(noisy, return_auxiliary=True)
-        loss(output, clean, noisy=noisy, **auxiliary).backward()
+        with torch.autocast(args.device, dtype, enabled=dtype is not None):
+            output, outputs = model(noisy, return_outputs=True)
+            value = loss(output, clean, None, {"noisy": noisy, **outputs})
+        scaler.scale(value).backward()
+        scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad()
 
     @torch.no_grad()
@@ -128,7 +153,7 @@ def training_tasks(args: argparse.Namespace) -> dict[str, Task]:
         mal.encoder(clean)
 
     def encode_enhanced() -> None:
-        mal.encoder(enhanced)[-1].abs().mean().backward()
+        mal.encoder(enhanced).stages[-1].abs().mean().backward()
 
     return {
         PLAIN: timed(args, lambda: step(conventional)),
@@ -176,7 +201,8 @@ class PublicModel:
 
     def __init__(self, args: argparse.Namespace):
         names = ("sample_rate", "channels", "hidden", "batch", "seconds")
-        sizes = {name: getattr(args, name) for name in (*names, "threads", "clock")}
+        names = (*names, "threads", "clock", "device")
+        sizes = {name: getattr(args, name) for name in names}
         script = HERE / "public_model.py"
         self.command = [args.compare_public, str(script), json.dumps(sizes)]
 
@@ -211,22 +237,27 @@ def make_model(args: argparse.Namespace) -> DeepFilterNet2:
         channels=args.channels,
         embedding_size=args.hidden,
         df_hidden_size=args.hidden,
-    )
+    ).to(args.device)
 
 
 def make_batch(args: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor]:
     """Return clean and noisy, noise both, `[B, samples]`."""
-    clean = 0.1 * torch.randn(args.batch, round(args.seconds * args.sample_rate))
+    samples = round(args.seconds * args.sample_rate)
+    clean = 0.1 * torch.randn(args.batch, samples, device=args.device)
     return clean, clean + 0.05 * torch.randn_like(clean)
 
 
 def timed(args: argparse.Namespace, function: Callable[[], object]) -> Task:
-    """Return a task that calls `function`."""
+    """Return a task that calls `function`, and waits for the device's end of it."""
     clock = CLOCKS[args.clock]
+    on_gpu = getattr(args, "device", "cpu") == "cuda"
+    wait = torch.cuda.synchronize if on_gpu else lambda: None
 
     def task() -> float:
+        wait()
         start = clock()
         function()
+        wait()
         return clock() - start
 
     return task
@@ -238,6 +269,23 @@ def measure(tasks: dict[str, Task], repeats: int) -> dict[str, list[float]]:
         {name: task() for name, task in tasks.items()} for _ in range(repeats + 1)
     ]
     return {name: [times[name] for times in rounds[1:]] for name in tasks}
+
+
+def print_kernels(name: str, task: Task) -> None:
+    """Print how many kernels a task starts, their time, and its peak memory."""
+    torch.cuda.reset_peak_memory_stats()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        task()
+    kernels = [e for e in profiler.key_averages() if e.device_type == DeviceType.CUDA]
+    number = sum(kernel.count for kernel in kernels)
+    busy = sum(kernel.self_device_time_total for kernel in kernels) / 1e3
+    peak = torch.cuda.max_memory_allocated() / 2**30
+    print(f"\n{name.split(':')[0]}: {number} kernels, {busy:.1f} ms; {peak:.1f} GiB")
+
+
+def device_name(args: argparse.Namespace) -> str:
+    """Return the card's name, or that there is none in use."""
+    return torch.cuda.get_device_name() if args.device == "cuda" else "no GPU"
 
 
 def median_ratio(times: list[float], others: list[float]) -> float:

@@ -12,6 +12,7 @@ import soundfile
 import torch
 from hub_server import Hub
 from huggingface_hub import close_session, constants
+from triton_interpreter import convert_single_numbers
 
 from speechbrain_mal.models import DeepFilterNet2
 
@@ -70,6 +71,12 @@ def speech() -> torch.Tensor:
     files = sorted((SAMPLES / "clean_trainset_28spk_wav_16k").glob("*.flac"))[:4]
     clips = [soundfile.read(file, dtype="float32")[0][:24000] for file in files]
     return torch.stack([torch.from_numpy(clip) for clip in clips])
+
+
+@pytest.fixture
+def interpreted(monkeypatch) -> None:
+    """Let a test run Triton's kernels without a GPU, too."""
+    convert_single_numbers(monkeypatch)
 
 
 @pytest.fixture

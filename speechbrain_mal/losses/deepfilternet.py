@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechbrain_mal.lengths import length_mask, mean_over_clips, sample_counts
+from speechbrain_mal.models.frontend import short_time_spectrum
 
 try:  # comes with torch where there are GPUs
     from speechbrain_mal.losses import distance_triton
@@ -133,15 +134,9 @@ class DeepFilterNetLoss(nn.Module):
 
     def _stft(self, waveforms: Tensor, n_fft: int) -> Tensor:
         """Return the spectrum at a resolution, `[B, T, F]`, zeros around the clip."""
-        spectrum = torch.stft(
-            waveforms,
-            n_fft,
-            n_fft // 4,
-            window=getattr(self, f"window_{n_fft}"),
-            pad_mode="constant",
-            return_complex=True,
-        )
-        return spectrum.transpose(1, 2)
+        waveforms = F.pad(waveforms, (n_fft // 2, n_fft // 2))
+        window = getattr(self, f"window_{n_fft}")
+        return short_time_spectrum(waveforms, window, n_fft // 4)
 
     def _distance(
         self,
@@ -153,8 +148,8 @@ class DeepFilterNetLoss(nn.Module):
         """Compressed magnitude and complex distance of two spectra `[B, T, F]`."""
         estimate, target = torch.view_as_real(estimate), torch.view_as_real(target)
         if estimate.is_cuda and distance_triton and not torch.compiler.is_compiling():
-            distances = distance_triton.CompressedDistance.apply(
-                estimate, target, self.gamma, *factors, SILENCE
+            distances = distance_triton.compressed_distance(
+                estimate, target, self.gamma, factors, SILENCE
             )
             return mean_over_clips(distances, frames)
         estimate, estimate_magnitude = self._compress(estimate)

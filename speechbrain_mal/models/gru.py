@@ -92,7 +92,7 @@ class GRU(nn.GRU):
         )
         last = []
         for weights, initial in zip(self.all_weights, hx, strict=True):
-            x = gru_triton.GRULayer.apply(x, initial, *weights, keep)
+            x = gru_triton.gru_layer(x, initial, weights, keep)
             last.append(x[:, -1])
         return x, torch.stack(last)
 
