@@ -126,7 +126,7 @@ def parse_arguments() -> argparse.Namespace:
 def training_tasks(args: argparse.Namespace) -> dict[str, Task]:
     """Return the two kinds of step, and what the second one adds."""
     model = make_model(args)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     l_df, mal = DeepFilterNetLoss(model.encoder.front_end), ModelAsLoss(model.encoder)
     conventional = WeightedLoss({"df": l_df}).to(args.device)
     added = {"mal": AuxiliaryLoss(mal)}

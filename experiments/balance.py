@@ -13,7 +13,6 @@ that are there already are not trained again.
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from speechbrain_mal import AuxiliaryLoss, DeepFilterNet2, DeepFilterNetLoss
 from speechbrain_mal.checkpoints import load_enhancer, run_checkpoints
 from speechbrain_mal.data import RandomCrop, paired_dataset, prepare_voicebank
 from speechbrain_mal.losses import ModelAsLoss
-from speechbrain_mal.metrics import BatchClips, evaluate
+from speechbrain_mal.metrics import BatchClips
 from speechbrain_mal.metrics.table import write_atomically
 from speechbrain_mal.training_state import seed_epoch
 
@@ -134,15 +133,17 @@ def train(args: argparse.Namespace, name: str | None) -> list[dict[str, float]]:
                 "train L_df": sum(values) / len(values),
                 "largest term / L_df": max(ratios),
                 "mean term / L_df": sum(ratios) / len(ratios),
-                **validate(args, model),
+                **validate(args, model, METRICS if epoch == args.epochs else []),
             }
         )
     return rows
 
 
 @torch.no_grad()
-def validate(args: argparse.Namespace, model: nn.Module) -> dict[str, float]:
-    """Return the validation speakers' scores, and their L_df."""
+def validate(
+    args: argparse.Namespace, model: nn.Module, metrics: Sequence[str]
+) -> dict[str, float]:
+    """Return the validation speakers' L_df, and their scores."""
     model.eval()
     folder = args.output / "manifests"
     data = paired_dataset(folder / "valid.json", args.data_folder)
@@ -156,8 +157,8 @@ def validate(args: argparse.Namespace, model: nn.Module) -> dict[str, float]:
         losses.append(l_df(enhanced, clean).item())
         pair = (x.float().cpu().numpy() for x in (enhanced, clean))
         clips.add(batch.id, *pair, [1.0])
-    table = evaluate(clips, METRICS)
-    return {"valid L_df": sum(losses) / len(losses), **table.means()}
+    scores = clips.score(metrics).means()
+    return {"valid L_df": sum(losses) / len(losses), **scores}
 
 
 def table(rows: dict[str, Sequence[dict[str, float]]]) -> str:
@@ -171,7 +172,7 @@ def table(rows: dict[str, Sequence[dict[str, float]]]) -> str:
         last = epochs[-1]
         largest = max(epoch["largest term / L_df"] for epoch in epochs)
         cells = [name, f"{largest:.2f}", f"{last['mean term / L_df']:.2f}"]
-        cells += [f"{last.get(column, math.nan):.3f}" for column in columns]
+        cells += [f"{last[column]:.3f}" for column in columns]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

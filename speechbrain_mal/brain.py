@@ -7,14 +7,14 @@ from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.distributed import if_main_process, main_process_only
 from speechbrain.utils.logger import get_logger
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from speechbrain_mal.checkpoints import load_enhancer, selection, starting_checkpoint
 from speechbrain_mal.contracts import freeze
-from speechbrain_mal.metrics import BatchClips, evaluate
+from speechbrain_mal.distributed import wrap_on_cpu
+from speechbrain_mal.metrics import BatchClips
 from speechbrain_mal.metrics.table import write_atomically
 from speechbrain_mal.schedules import batches_per_step, set_rates
-from speechbrain_mal.settings import check_settings
+from speechbrain_mal.settings import check_settings, check_steps
 from speechbrain_mal.training_state import FiniteWatch, TrainingState, seed_epoch
 
 logger = get_logger(__name__)
@@ -28,16 +28,12 @@ class MALBrain(sb.Brain):
     `phase_two_epochs` more with the added terms, from the best checkpoint of phase one
     or of `baseline_folder`. The model's `encoder` may be frozen in phase two.
 
-    A recipe's `train.py` has `compute_forward` and `compute_objectives`, as any recipe
-    of SpeechBrain, and gives `note` what they computed. The batches have `id`, `noisy`
-    and `clean`; the model is `modules.enhancer`, an `Enhancer`; `loss` is a
-    `WeightedLoss`. The loss is told where training is before each batch, so the
-    MAL-encoder follows the model as `refresh` says.
-
-    Arguments
-    ---------
-    modules, opt_class, hparams, run_opts, checkpointer
-        As of `speechbrain.Brain`; `settings.check_settings` lists the `hparams`.
+    A recipe's `train.py` has `compute_forward` and `compute_objectives`, as any of
+    SpeechBrain's, and gives `note` what they computed. The batches have `id`, `noisy`
+    and `clean`; `modules.enhancer` is an `Enhancer`, `hparams["loss"]` a
+    `WeightedLoss`, which is told where training is before each batch. What else
+    `hparams` has, `settings.check_settings` lists; the other arguments are
+    `speechbrain.Brain`'s.
 
     Raises
     ------
@@ -79,34 +75,18 @@ class MALBrain(sb.Brain):
         """Return one of `hparams` that may be missing, None then."""
         return getattr(self.hparams, name, None)
 
-    # ---------------------------------------------------------------- one batch
-
     def note(
         self, batch: Any, enhanced: Tensor, values: dict[str, Tensor], stage: sb.Stage
     ) -> None:
         """Keep a batch's values for the log and, but in training, its clips to score.
 
-        Arguments
-        ---------
-        batch : PaddedBatch
-            With `id` and `clean`.
-        enhanced : Tensor
-            `[B, samples]`.
-        values : dict of str to Tensor
-            Scalars: "loss", which stops the run where it is not finite, and its terms.
-        stage : Stage
-            Where training is.
+        Of `values`, scalars by name, "loss" stops the run where it is not finite.
+        `enhanced` is `[B, samples]`.
         """
         self.watch.add("The loss", values["loss"], self._where(batch, stage))
         self.state.average(values)
         if stage == TRAIN and self.loss.phase_two:
-            self.state.average(
-                {
-                    f"{name}_variance": term.loss.relative_variance
-                    for name, term in self.loss.added.items()
-                    if hasattr(term.loss, "relative_variance")
-                }
-            )
+            self.state.average(self.loss.variances())
         elif stage != TRAIN and if_main_process():  # these are not divided
             clean, lengths = batch.clean
             enhanced, clean = (x.float().cpu().numpy() for x in (enhanced, clean))
@@ -146,12 +126,8 @@ class MALBrain(sb.Brain):
         # SpeechBrain clips the first parameter group alone.
         norm = nn.utils.clip_grad_norm_(self.modules.parameters(), self.max_grad_norm)
         if not self.scaler.is_enabled():  # float16's skips such steps by itself
-            self.watch.add("The gradient", norm, self._where(self.batch, TRAIN))
-            if self.optimizer.defaults.get("fused"):
-                # As the scaler does it: the device skips a step that is not finite.
-                self.optimizer.found_inf = (~norm.isfinite()).float()
-            else:
-                self.watch.check(wait=True)
+            where = self._where(self.batch, TRAIN)
+            self.watch.before_step(self.optimizer, norm, where)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.zero_grad(set_to_none=True)
@@ -162,8 +138,6 @@ class MALBrain(sb.Brain):
         if loss.device.type == "cpu" or self.step % 50 == 1:
             return self.state.mean("loss")
         return avg_loss
-
-    # ------------------------------------------------------------- epochs, phases
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Prepare an epoch of training, or the collection of clips to score."""
@@ -182,8 +156,8 @@ class MALBrain(sb.Brain):
         for name in ("train_crop", "train_mixing"):
             if self.setting(name) is not None:
                 self.setting(name).set_epoch(epoch)
-        phase = self.phase(epoch)
-        self.lr = set_rates(self.optimizer, self.hparams, epoch, phase, phase_epoch)
+        phase, h = self.phase(epoch), self.hparams
+        self.lr = set_rates(self.optimizer, h, epoch, phase, phase_epoch)
         if growth := self.setting("batch_growth"):
             self.grad_accumulation_factor = batches_per_step(growth, epoch, phase)
         self._first_step = self.optimizer_step
@@ -213,33 +187,24 @@ class MALBrain(sb.Brain):
         self.watch.check(wait=True)
         stats = self.state.pop_means()
         if stage == TRAIN:
-            if self.optimizer_step == self._first_step and not self._resumed:
-                raise ValueError(
-                    f"Epoch {epoch} has fewer batches than the "
-                    f"{self.grad_accumulation_factor} that make a step of the "
-                    "optimizer: lower batch_growth or grad_accumulation_factor, or "
-                    "make the epoch longer."
-                )
+            if not self._resumed:
+                steps = self.optimizer_step - self._first_step
+                check_steps(epoch, steps, self.grad_accumulation_factor)
             self.train_stats = stats
             return
-        stats.update(self._score(stage))
+        h, metrics = self.hparams, self.setting(f"{stage.name.lower()}_metrics")
+        bar, options = not self.noprogressbar, self.setting("metric_options")
+        score = main_process_only(self.clips.score)
+        table = score(metrics, options, h.metric_jobs, bar)
+        stats.update(table.means())
         if stage == VALID:
             self.end_epoch(epoch, stats)
-        else:
-            self._end_test(stats)
-
-    @main_process_only
-    def _score(self, stage: sb.Stage) -> dict[str, float]:
-        self.table = evaluate(
-            self.clips,
-            self.setting(f"{stage.name.lower()}_metrics"),
-            self.setting("metric_options"),
-            self.hparams.metric_jobs,
-            progressbar=not self.noprogressbar,
-        )
-        for failure in self.table.failures:
-            logger.warning(f"Not scored, and left out of that mean: {failure}")
-        return self.table.means()
+            return
+        self.test_stats = {**stats, "clips not scored": len(table.failures)}
+        if if_main_process():
+            write_atomically(h.scores_file, table.csv())
+            loaded = {"epoch loaded": h.epoch_counter.current}
+            h.train_logger.log_stats(loaded, test_stats=self.test_stats)
 
     def end_epoch(self, epoch: int, stats: dict[str, float]) -> None:
         """Save a checkpoint with the validation's means, and log them."""
@@ -256,16 +221,6 @@ class MALBrain(sb.Brain):
         for name in ("train_logger", "tensorboard_train_logger"):
             if self.setting(name) is not None:
                 self.setting(name).log_stats(meta, self.train_stats, stats)
-
-    @main_process_only
-    def _end_test(self, stats: dict[str, float]) -> None:
-        write_atomically(self.hparams.scores_file, self.table.csv())
-        failed = {"clips not scored": len(self.table.failures)}
-        self.test_stats = {**stats, **failed}
-        self.hparams.train_logger.log_stats(
-            {"epoch loaded": self.hparams.epoch_counter.current},
-            test_stats=self.test_stats,
-        )
 
     def on_evaluate_start(
         self, max_key: str | None = None, min_key: str | None = None
@@ -290,14 +245,7 @@ class MALBrain(sb.Brain):
 
     def _wrap_distributed(self) -> None:
         """Wrap the modules for DDP, on CPUs too."""
-        if not (self.distributed_launch and self.device == "cpu"):
+        if self.distributed_launch and self.device == "cpu":
+            wrap_on_cpu(self.modules, self.find_unused_parameters)
+        else:
             super()._wrap_distributed()
-            return
-        # SpeechBrain makes SyncBatchNorm of every BatchNorm, which GPUs alone can
-        # compute. Without it each process normalises by its own batch, and DDP gives
-        # all of them the first one's running statistics.
-        for name, module in self.modules.items():
-            if any(p.requires_grad for p in module.parameters()):
-                self.modules[name] = DistributedDataParallel(
-                    module, find_unused_parameters=self.find_unused_parameters
-                )

@@ -85,3 +85,13 @@ def check_settings(h: SimpleNamespace, loss: nn.Module, enhancer: nn.Module) -> 
                 f"({type(part).__name__}) was built for {rate} Hz: give it "
                 "sample_rate: !ref <sample_rate>."
             )
+
+
+def check_steps(epoch: int, steps: int, batches: int) -> None:
+    """Refuse an epoch in which the optimizer took no step, of so many batches each."""
+    if not steps:
+        raise ValueError(
+            f"Epoch {epoch} has fewer batches than the {batches} that make a step of "
+            "the optimizer: lower batch_growth or grad_accumulation_factor, or make "
+            "the epoch longer."
+        )

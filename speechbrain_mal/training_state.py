@@ -13,6 +13,7 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.distributed import is_distributed_initialized
 from torch import Tensor
+from torch.optim import Optimizer
 
 
 class NonFiniteLossError(ValueError):
@@ -48,6 +49,15 @@ class FiniteWatch:
         arrived = torch.cuda.Event()
         arrived.record()
         self._waiting.append((arrived, what, on_host, where))
+
+    def before_step(self, optimizer: Optimizer, norm: Tensor, where: str) -> None:
+        """Watch the gradient's norm, and keep the optimizer from a step with NaN."""
+        self.add("The gradient", norm, where)
+        if optimizer.defaults.get("fused"):
+            # As float16's scaler does it: the device skips a step that is not finite.
+            optimizer.found_inf = (~norm.isfinite()).float()
+        else:
+            self.check(wait=True)
 
     def check(self, wait: bool = False) -> None:
         """Look at the values that have arrived, or wait for all of them.

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from speechbrain_mal.contracts import Encoder
+from speechbrain_mal.distributed import broadcast_buffers
 from speechbrain_mal.losses.collapse import CollapseGuard, clip_variances
 from speechbrain_mal.losses.deep_feature import DeepFeatureLoss
-from speechbrain_mal.losses.distributed import broadcast_buffers
 
 REFRESH = ("never", "epoch", "batch", "ema")
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from speechbrain_mal.losses.auxiliary import AuxiliaryLoss, as_module
+from speechbrain_mal.losses.model_as_loss import ModelAsLoss
 
 
 class WeightedLoss(nn.Module):
@@ -119,6 +120,14 @@ class WeightedLoss(nn.Module):
         main = sum(weight * terms[name] for name, weight in self.weights.items())
         added = {name: term for name, term in self.added.items() if name in terms}
         return main + sum(term.scaled(terms[x], main) for x, term in added.items())
+
+    def variances(self) -> dict[str, Tensor]:
+        """Return the relative variance of each term that watches it, for the log."""
+        return {
+            f"{name}_variance": term.loss.relative_variance
+            for name, term in self.added.items()
+            if isinstance(term.loss, ModelAsLoss)
+        }
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the phase, for the state dict."""

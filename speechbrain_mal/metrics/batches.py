@@ -1,5 +1,6 @@
 """The clips of a validation or a test, batch by batch, as the engine scores them."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,10 @@ import numpy as np
 import soundfile
 
 from speechbrain_mal.metrics.clips import Clip
+from speechbrain_mal.metrics.engine import evaluate
+from speechbrain_mal.metrics.table import ScoreTable
+
+logger = logging.getLogger(__name__)
 
 
 class BatchClips:
@@ -70,3 +75,16 @@ class BatchClips:
                 if clean_files:
                     pair[1] = Path(clean_files[i])
             self._clips.append(Clip(name, *pair, sample_rate=self.sample_rate))
+
+    def score(
+        self,
+        metrics: Sequence[str],
+        options: dict[str, dict] | None = None,
+        jobs: int = 1,
+        progressbar: bool = False,
+    ) -> ScoreTable:
+        """Score the clips as `evaluate` does; what can't be scored is a warning."""
+        table = evaluate(self, metrics, options, jobs, progressbar=progressbar)
+        for failure in table.failures:
+            logger.warning(f"Not scored, and left out of that mean: {failure}")
+        return table

@@ -69,8 +69,7 @@ def test_padding_matters_without_lengths(model):
 
 def test_encoder_gives_every_stage_of_a_clip_whatever_its_padding(model):
     clips, batch, lengths = padded_batch(COUNTS)
-    frames = model.encoder.frames(batch, lengths)
-    together = model.encoder(batch, lengths).stages
+    together, (frames, *_) = model.encoder(batch, lengths)
     for i, clip in enumerate(clips):
         alone = model.encoder(clip).stages
         assert len(alone) == 7
@@ -149,8 +148,8 @@ def test_output_hears_as_far_ahead_as_announced(lookahead, df_lookahead):
 
 
 def test_local_snr_is_in_decibels_within_the_model_s_range(model):
-    enhanced, auxiliary = model(noise(2, 4000), return_auxiliary=True)
-    local_snr = auxiliary["local_snr"]
+    enhanced, outputs = model(noise(2, 4000), return_outputs=True)
+    local_snr = outputs["local_snr"]
     assert torch.equal(enhanced, model(noise(2, 4000)))
     assert local_snr.shape == (2, model.encoder.front_end.frames(4000))
     assert -15 <= local_snr.min() and local_snr.max() <= 35
@@ -161,8 +160,8 @@ def test_local_snr_is_in_decibels_within_the_model_s_range(model):
 
 def test_gradient_reaches_every_part():
     model = make_model().train()
-    enhanced, auxiliary = model(noise(2, 4000), return_auxiliary=True)
-    (enhanced.square().sum() + auxiliary["local_snr"].sum()).backward()
+    enhanced, outputs = model(noise(2, 4000), return_outputs=True)
+    (enhanced.square().sum() + outputs["local_snr"].sum()).backward()
     for name, parameter in model.named_parameters():
         if name.startswith("df_dec.df_fc_a"):  # the package's unused output
             assert not parameter.requires_grad and parameter.grad is None
