@@ -39,6 +39,9 @@ from speechbrain_mal.metrics.resample import resample
 from speechbrain_mal.models import DeepFilterNet2
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests" / "models"))
+from make_golden import config_ini  # noqa: E402
+
 SHARED = HERE.parent.parent / "shared"
 OFFLINE = "offline: fold(model)(noisy)"
 PLAIN = "offline, the model as it is trained"
@@ -69,11 +72,11 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, {os.cpu_count()} CPUs, {args.threads} thread(s); "
         f"{args.seconds} s of speech in noise; medians of {args.repeats}, "
-        f"{args.clock} time"
+        f"{args.clock} time, on {args.device}"
     )
     with tempfile.TemporaryDirectory() as folder:
         measure_speed(args, Path(folder))
-        if args.minutes:
+        if args.minutes and args.device == "cpu":
             measure_memory(args, Path(folder))
 
 
@@ -98,6 +101,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0, help="of speech")
     parser.add_argument("--repeats", type=int, default=7, help="timed rounds")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="cuda: offline alone"
+    )
     add_comparison(parser)
     parser.add_argument(
         "--minutes",
@@ -120,17 +126,18 @@ def parse_arguments() -> argparse.Namespace:
 
 def measure_speed(args: argparse.Namespace, folder: Path) -> None:
     """Print real-time factors, and ratios to the public package's."""
-    model = model_of(args)
-    noisy = speech_in_noise(args, model.sample_rate)
-    export_onnx(model, folder / "enhancer.onnx")
+    model = model_of(args).to(args.device)
+    noisy = speech_in_noise(args, model.sample_rate).to(args.device)
     streaming = StreamingDeepFilterNet2(fold(model))
-    onnx = OnnxDeepFilterNet2(folder / "enhancer.onnx", args.threads)
     tasks: dict[str, Task] = {
         PLAIN: timed(args, offline(model, noisy)),
         OFFLINE: timed(args, offline(streaming.model, noisy)),
-        TORCH: timed(args, by_hops(lambda: Stream(streaming), noisy)),
-        ONNX: timed(args, by_hops(onnx.stream, noisy)),
     }
+    if args.device == "cpu":  # live enhancement is a CPU's work
+        export_onnx(model, folder / "enhancer.onnx")
+        onnx = OnnxDeepFilterNet2(folder / "enhancer.onnx", args.threads)
+        tasks[TORCH] = timed(args, by_hops(lambda: Stream(streaming), noisy))
+        tasks[ONNX] = timed(args, by_hops(onnx.stream, noisy))
     if args.compare_public:
         with PublicEnhance(args, noisy, folder) as public:
             seconds = measure({**tasks, PUBLIC: public}, args.repeats)
@@ -214,14 +221,18 @@ def model_of(args: argparse.Namespace) -> DeepFilterNet2:
 
 def public_weights_model(weights: str | Path) -> DeepFilterNet2:
     """Return the model of a file of public weights."""
-    model = DeepFilterNet2(**configuration(weights))
-    with np.load(weights) as file:
+    conf = configuration(weights)
+    model = DeepFilterNet2(**conf)
+    with np.load(weights) as file, tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "config.ini"
+        config.write_text(config_ini(conf))
         model.load_public_weights(
             {
                 name[2:]: torch.from_numpy(value)
                 for name, value in file.items()
                 if name.startswith("w.")
-            }
+            },
+            config,
         )
     return model.eval().requires_grad_(False)
 
@@ -229,6 +240,9 @@ def public_weights_model(weights: str | Path) -> DeepFilterNet2:
 def speech_in_noise(args: argparse.Namespace, sample_rate: int) -> torch.Tensor:
     """Return clean speech and noise of half its level, `[samples]`."""
     samples = round(args.seconds * sample_rate)
+    if not Path(args.corpus).is_dir():
+        print(f"--corpus {args.corpus} is not there: white noise in its place.")
+        return 0.1 * torch.randn(samples)
     signals = []
     for kind in ("clean_fullband", "noise_fullband"):
         files = sorted((Path(args.corpus) / kind).rglob("*.wav"))

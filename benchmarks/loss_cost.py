@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from speechbrain_mal.losses import (
+    AuxiliaryLoss,
     DeepFeatureLoss,
     DeepFilterNetLoss,
     ModelAsLoss,
@@ -89,29 +90,37 @@ def work(connection: Connection, name: str, args: argparse.Namespace) -> None:
         df_hidden_size=args.hidden,
     )
     added = added_loss(name, model, args.sample_rate)
+    model.to(args.device)
     loss = WeightedLoss(
         {"df": DeepFilterNetLoss(model.encoder.front_end)},
-        added={} if added is None else {"added": added},
-    )
+        added={} if added is None else {"added": AuxiliaryLoss(added)},
+    ).to(args.device)
     loss.start_phase_two()
     model.encoder.requires_grad_(name != "mal, frozen encoder")
     weights = sum(p.numel() for p in loss.added.parameters())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    clean = 0.1 * torch.randn(args.batch, round(args.seconds * args.sample_rate))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    samples = round(args.seconds * args.sample_rate)
+    clean = 0.1 * torch.randn(args.batch, samples, device=args.device)
     noisy = clean + 0.05 * torch.randn_like(clean)
-    before = peak_mib()
+    on_gpu = args.device == "cuda"
+    wait = torch.cuda.synchronize if on_gpu else lambda: None
+    before = peak_mib(args.device)
     while connection.recv():
+        wait()
         start = time.perf_counter()
-        enhanced, auxiliary = model(noisy, return_auxiliary=True)
-        loss(enhanced, clean, noisy=noisy, **auxiliary).backward()
+        enhanced, outputs = model(noisy, return_outputs=True)
+        loss(enhanced, clean, None, {"noisy": noisy, **outputs}).backward()
         optimizer.step()
         optimizer.zero_grad()
+        wait()
         seconds = time.perf_counter() - start
-        connection.send((seconds, peak_mib() - before, weights))
+        connection.send((seconds, peak_mib(args.device) - before, weights))
 
 
-def peak_mib() -> float:
-    """Return the most memory this process has held, in MiB."""
+def peak_mib(device: str) -> float:
+    """Return the most memory this process has held, on the device if any, in MiB."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -127,6 +136,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of a clip")
     parser.add_argument("--repeats", type=int, default=7, help="timed rounds")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument(
         "--losses",
         nargs="+",

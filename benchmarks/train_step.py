@@ -21,7 +21,12 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from speechbrain_mal.data import RandomCrop, paired_dataset, prepare_voicebank
-from speechbrain_mal.losses import DeepFilterNetLoss, ModelAsLoss, WeightedLoss
+from speechbrain_mal.losses import (
+    AuxiliaryLoss,
+    DeepFilterNetLoss,
+    ModelAsLoss,
+    WeightedLoss,
+)
 from speechbrain_mal.models import DeepFilterNet2
 
 HERE = Path(__file__).parent
@@ -124,7 +129,8 @@ def training_tasks(args: argparse.Namespace) -> dict[str, Task]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     l_df, mal = DeepFilterNetLoss(model.encoder.front_end), ModelAsLoss(model.encoder)
     conventional = WeightedLoss({"df": l_df}).to(args.device)
-    both = WeightedLoss({"df": l_df}, added={"mal": mal}).to(args.device)
+    added = {"mal": AuxiliaryLoss(mal)}
+    both = WeightedLoss({"df": l_df}, added).to(args.device)
     both.start_phase_two()
     clean, noisy = make_batch(args)
     enhanced = model(noisy).detach().requires_grad_()
@@ -133,8 +139,8 @@ def training_tasks(args: argparse.Namespace) -> dict[str, Task]:
 
     def step(loss: nn.Module) -> None:
         with torch.autocast(args.device, dtype, enabled=dtype is not None):
-            output, auxiliary = model(noisy, return_auxiliary=True)
-            value = loss(output, clean, noisy=noisy, **auxiliary)
+            output, outputs = model(noisy, return_outputs=True)
+            value = loss(output, clean, None, {"noisy": noisy, **outputs})
         scaler.scale(value).backward()
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -147,7 +153,7 @@ def training_tasks(args: argparse.Namespace) -> dict[str, Task]:
         mal.encoder(clean)
 
     def encode_enhanced() -> None:
-        mal.encoder(enhanced)[-1].abs().mean().backward()
+        mal.encoder(enhanced).stages[-1].abs().mean().backward()
 
     return {
         PLAIN: timed(args, lambda: step(conventional)),

@@ -9,14 +9,17 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AddedTerm": "losses",
     "AtomicCheckpointer": "checkpoints",
+    "AuxiliaryLoss": "losses",
     "DeepFeatureLoss": "losses",
     "DeepFilterNet2": "models",
     "DeepFilterNetLoss": "losses",
     "MALBrain": "brain",
     "MALEnhancement": "inference",
+    "Encoder": "contracts",
+    "Enhancer": "contracts",
     "ModelAsLoss": "losses",
+    "PlainEncoder": "contracts",
     "WeightedLoss": "losses",
 }
 

@@ -1,34 +1,24 @@
 """A SpeechBrain Brain that trains with a conventional loss, then with Model as Loss."""
 
-import inspect
-from pathlib import Path
 from typing import Any
 
 import speechbrain as sb
-import torch
-from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.distributed import if_main_process, main_process_only
 from speechbrain.utils.logger import get_logger
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from speechbrain_mal.checkpoints import (
-    TrainingState,
-    load_enhancer,
-    run_checkpoints,
-    seed_epoch,
-    selection,
-)
-from speechbrain_mal.metrics import Clip, evaluate
+from speechbrain_mal.checkpoints import load_enhancer, selection, starting_checkpoint
+from speechbrain_mal.contracts import freeze
+from speechbrain_mal.metrics import BatchClips, evaluate
 from speechbrain_mal.metrics.table import write_atomically
+from speechbrain_mal.schedules import batches_per_step, set_rates
 from speechbrain_mal.settings import check_settings
+from speechbrain_mal.training_state import FiniteWatch, TrainingState, seed_epoch
 
 logger = get_logger(__name__)
-
-
-class NonFiniteLossError(ValueError):
-    """The loss or its gradient became NaN or infinite."""
+TRAIN, VALID, TEST = sb.Stage.TRAIN, sb.Stage.VALID, sb.Stage.TEST
 
 
 class MALBrain(sb.Brain):
@@ -36,43 +26,18 @@ class MALBrain(sb.Brain):
 
     Phase one: `number_of_epochs` epochs of the conventional loss. Phase two:
     `phase_two_epochs` more with the added terms, from the best checkpoint of phase one
-    or of `baseline_folder`. The model's `encoder` may be frozen in phase two, and the
-    added terms that can `refresh` are refreshed as `refresh` says.
+    or of `baseline_folder`. The model's `encoder` may be frozen in phase two.
 
-    The batches have `id`, `noisy` and `clean`; the model is `modules.enhancer`:
-    `enhancer(noisy, lengths) -> enhanced`, with an attribute `encoder` where it is to
-    be frozen; if it has an argument `return_auxiliary`, that is True where a loss term
-    takes further outputs.
+    A recipe's `train.py` has `compute_forward` and `compute_objectives`, as any recipe
+    of SpeechBrain, and gives `note` what they computed. The batches have `id`, `noisy`
+    and `clean`; the model is `modules.enhancer`, an `Enhancer`; `loss` is a
+    `WeightedLoss`. The loss is told where training is before each batch, so the
+    MAL-encoder follows the model as `refresh` says.
 
     Arguments
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
-        As of `speechbrain.Brain`. From `hparams` it takes
-
-        * `loss`: a `WeightedLoss`;
-        * `number_of_epochs`, `phase_two_epochs`: of the phases; `epoch_counter`;
-        * `baseline_folder`: output folder of the run to start phase two from, when
-          `number_of_epochs` is 0; `start_from`: its "best" or "last" checkpoint;
-        * `freeze_encoder`: whether phase two trains the rest of the model only;
-        * `refresh`: "never", "epoch" or "batch", or "ema" for a running average. Where
-          gradients are accumulated over several batches, "batch" still means each of
-          them, and "ema" takes one average a step of the optimizer;
-        * `lr_schedule`, `phase_two_lr_schedule`: epoch of the phase, from 1, to the
-          learning rate, first of what they return (SpeechBrain's schedulers);
-        * `ckpt_metric`: what chooses the best checkpoint, a column of `valid_metrics`
-          or "loss" or a term's name; `test_from`: whether the test takes the "best" or
-          the "last";
-        * `valid_metrics`, `test_metrics`, `metric_options` (optional), `metric_jobs`,
-          `sample_rate`: as `metrics.evaluate` takes them;
-        * `train_crop`, `train_mixing`: optional, told of every epoch by `set_epoch`;
-          `seed`;
-        * `weight_decay_schedule`, optional: epoch of the run to the weight decay;
-        * `batch_growth`, optional: first epoch of phase one to the number of batches
-          whose gradients make a step from there on; phase two keeps the last. What is
-          left at the end of an epoch and makes no step is dropped;
-        * `train_logger`; `tensorboard_train_logger`, optional;
-        * `scores_file`, `enhanced_folder`: where the test's scores and clips go;
-          clips are written when the folder is given.
+        As of `speechbrain.Brain`; `settings.check_settings` lists the `hparams`.
 
     Raises
     ------
@@ -96,62 +61,232 @@ class MALBrain(sb.Brain):
         self.enhancer = self.modules.enhancer
         # Not one of the modules: neither the optimizer nor DDP may see a MAL-encoder.
         self.loss = self.hparams.loss.to(self.device)
-        arguments = inspect.signature(self.enhancer.forward).parameters
-        self._has_auxiliary = "return_auxiliary" in arguments
-        self.state = TrainingState()
+        self.state, self.watch = TrainingState(), FiniteWatch()
         if self.checkpointer is not None:
             self.checkpointer.add_recoverables({"loss": self.loss, "state": self.state})
         check_settings(self.hparams, self.loss, self.enhancer)
 
-    @property
-    def _baseline_folder(self) -> str | None:
-        return getattr(self.hparams, "baseline_folder", None)
+    def make_dataloader(self, dataset: Any, stage: sb.Stage, *args: Any, **kwargs: Any):
+        """Make a loader as SpeechBrain does, into memory that a GPU copies from."""
+        kwargs.setdefault("pin_memory", str(self.device).startswith("cuda"))
+        return super().make_dataloader(dataset, stage, *args, **kwargs)
 
     def phase(self, epoch: int) -> int:
         """Return the phase, 1 or 2, that an epoch belongs to."""
         return 1 if epoch <= self.hparams.number_of_epochs else 2
 
+    def setting(self, name: str) -> Any:
+        """Return one of `hparams` that may be missing, None then."""
+        return getattr(self.hparams, name, None)
+
     # ---------------------------------------------------------------- one batch
 
-    def compute_forward(self, batch: Any, stage: sb.Stage) -> tuple[Tensor, dict]:
-        """Return enhanced `[B, samples]`, and what loss terms take besides."""
-        batch = batch.to(self.device)
-        noisy, lengths = batch.noisy
-        if not (self.loss.auxiliary and self._has_auxiliary):
-            return self.modules.enhancer(noisy, lengths), {"noisy": noisy}
-        enhanced, auxiliary = self.modules.enhancer(
-            noisy, lengths, return_auxiliary=True
-        )
-        return enhanced, {"noisy": noisy, **auxiliary}
+    def note(
+        self, batch: Any, enhanced: Tensor, values: dict[str, Tensor], stage: sb.Stage
+    ) -> None:
+        """Keep a batch's values for the log and, but in training, its clips to score.
 
-    def compute_objectives(
-        self, predictions: tuple[Tensor, dict], batch: Any, stage: sb.Stage
-    ) -> Tensor:
-        """Return the loss, and keep its terms (and clips to score) for the log."""
-        enhanced, auxiliary = predictions
-        clean, lengths = batch.clean
-        terms = self.loss.terms(enhanced, clean, lengths, **auxiliary)
-        loss = self.loss.total(terms)
-        values = {name: value.item() for name, value in terms.items()}
-        if not torch.isfinite(loss):
-            raise NonFiniteLossError(
-                f"The loss is {loss.item()} in {self._where(batch, stage)}; its terms "
-                f"are {values}. Check these clips, or lower the learning rate."
+        Arguments
+        ---------
+        batch : PaddedBatch
+            With `id` and `clean`.
+        enhanced : Tensor
+            `[B, samples]`.
+        values : dict of str to Tensor
+            Scalars: "loss", which stops the run where it is not finite, and its terms.
+        stage : Stage
+            Where training is.
+        """
+        self.watch.add("The loss", values["loss"], self._where(batch, stage))
+        self.state.average(values)
+        if stage == TRAIN and self.loss.phase_two:
+            self.state.average(
+                {
+                    f"{name}_variance": term.loss.relative_variance
+                    for name, term in self.loss.added.items()
+                    if hasattr(term.loss, "relative_variance")
+                }
             )
-        self.state.average({"loss": loss.item(), **values})
-        if stage == sb.Stage.TRAIN and self.loss.phase_two:
-            self.state.average(self._relative_variances())
-        if stage != sb.Stage.TRAIN:
-            self._collect(batch, enhanced, clean, stage)
-        return loss
+        elif stage != TRAIN and if_main_process():  # these are not divided
+            clean, lengths = batch.clean
+            enhanced, clean = (x.float().cpu().numpy() for x in (enhanced, clean))
+            files = getattr(batch, "clean_wav", None)
+            self.clips.add(batch.id, enhanced, clean, lengths.tolist(), files)
 
-    def _relative_variances(self) -> dict[str, float]:
-        """Return the variance of the clean features of the terms that watch it."""
-        return {
-            f"{name}_variance": term.relative_variance
-            for name, term in self.loss.added.items()
-            if hasattr(term, "relative_variance")
-        }
+    def _where(self, batch: Any, stage: sb.Stage) -> str:
+        epoch = self.hparams.epoch_counter.current
+        return f"{stage.name} epoch {epoch}, batch {self.step}, clips {list(batch.id)}"
+
+    def on_fit_batch_start(self, batch: Any, should_step: bool) -> None:
+        """Bring the random state, the frozen encoder and the MAL-encoder up to date."""
+        self.watch.check()
+        self.state.restore_random()
+        if self.loss.phase_two and self.hparams.freeze_encoder:
+            freeze(self.enhancer.encoder)  # Brain.fit put it in training mode
+        self.loss.at(self.hparams.epoch_counter.current, self.optimizer_step)
+
+    def fit_batch(self, batch: Any) -> Tensor:
+        """Train on a batch as SpeechBrain does, without waiting for the device."""
+        should_step = self.step % self.grad_accumulation_factor == 0
+        self.on_fit_batch_start(batch, should_step)
+        with self.no_sync(not should_step):
+            with self.training_ctx:
+                outputs = self.compute_forward(batch, TRAIN)
+                loss = self.compute_objectives(outputs, batch, TRAIN)
+            self.scaler.scale(loss / self.grad_accumulation_factor).backward()
+        if should_step:
+            self.batch = batch
+            self.optimizers_step()
+        self.on_fit_batch_end(batch, outputs, loss, should_step)
+        return loss.detach()
+
+    def optimizers_step(self) -> None:
+        """Clip the gradient over all parameters, and step where it is finite."""
+        self.scaler.unscale_(self.optimizer)
+        # SpeechBrain clips the first parameter group alone.
+        norm = nn.utils.clip_grad_norm_(self.modules.parameters(), self.max_grad_norm)
+        if not self.scaler.is_enabled():  # float16's skips such steps by itself
+            self.watch.add("The gradient", norm, self._where(self.batch, TRAIN))
+            if self.optimizer.defaults.get("fused"):
+                # As the scaler does it: the device skips a step that is not finite.
+                self.optimizer.found_inf = (~norm.isfinite()).float()
+            else:
+                self.watch.check(wait=True)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.zero_grad(set_to_none=True)
+        self.optimizer_step += 1
+
+    def update_average(self, loss: Tensor, avg_loss: float) -> float:
+        """Return the mean loss for the progress bar; on a device, every 50th batch."""
+        if loss.device.type == "cpu" or self.step % 50 == 1:
+            return self.state.mean("loss")
+        return avg_loss
+
+    # ------------------------------------------------------------- epochs, phases
+
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
+        """Prepare an epoch of training, or the collection of clips to score."""
+        if stage != TRAIN:
+            folder = self.setting("enhanced_folder") if stage == TEST else None
+            self.clips = BatchClips(self.hparams.sample_rate, folder)
+            return
+        phase_epoch = epoch - (self.phase(epoch) - 1) * self.hparams.number_of_epochs
+        self._resumed = self.step > 0  # in the middle of this epoch
+        if not self._resumed:
+            seed_epoch(self.hparams.seed, epoch)
+            if self.phase(epoch) == 2 and phase_epoch == 1:
+                self._start_phase_two()
+        if self.loss.phase_two and self.hparams.freeze_encoder:
+            freeze(self.enhancer.encoder)
+        for name in ("train_crop", "train_mixing"):
+            if self.setting(name) is not None:
+                self.setting(name).set_epoch(epoch)
+        phase = self.phase(epoch)
+        self.lr = set_rates(self.optimizer, self.hparams, epoch, phase, phase_epoch)
+        if growth := self.setting("batch_growth"):
+            self.grad_accumulation_factor = batches_per_step(growth, epoch, phase)
+        self._first_step = self.optimizer_step
+
+    def _start_phase_two(self) -> None:
+        """Load the baseline, forget the optimizer's past, begin with added terms."""
+        checkpoint = starting_checkpoint(
+            self.setting("baseline_folder"),
+            self.checkpointer,
+            self._select(self.setting("start_from") or "best"),
+            self.hparams.sample_rate,
+        )
+        if checkpoint is not None:
+            load_enhancer(self.enhancer, checkpoint)
+            logger.info(f"Phase two starts from {checkpoint.path}")
+        self.optimizer.state.clear()
+        self.loss.start_phase_two()
+
+    def _select(self, which: str) -> dict[str, str]:
+        h = self.hparams
+        return selection(which, h.ckpt_metric, h.valid_metrics)
+
+    def on_stage_end(
+        self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
+    ) -> None:
+        """Log the epoch, save a checkpoint; after the test, write the scores."""
+        self.watch.check(wait=True)
+        stats = self.state.pop_means()
+        if stage == TRAIN:
+            if self.optimizer_step == self._first_step and not self._resumed:
+                raise ValueError(
+                    f"Epoch {epoch} has fewer batches than the "
+                    f"{self.grad_accumulation_factor} that make a step of the "
+                    "optimizer: lower batch_growth or grad_accumulation_factor, or "
+                    "make the epoch longer."
+                )
+            self.train_stats = stats
+            return
+        stats.update(self._score(stage))
+        if stage == VALID:
+            self.end_epoch(epoch, stats)
+        else:
+            self._end_test(stats)
+
+    @main_process_only
+    def _score(self, stage: sb.Stage) -> dict[str, float]:
+        self.table = evaluate(
+            self.clips,
+            self.setting(f"{stage.name.lower()}_metrics"),
+            self.setting("metric_options"),
+            self.hparams.metric_jobs,
+            progressbar=not self.noprogressbar,
+        )
+        for failure in self.table.failures:
+            logger.warning(f"Not scored, and left out of that mean: {failure}")
+        return self.table.means()
+
+    def end_epoch(self, epoch: int, stats: dict[str, float]) -> None:
+        """Save a checkpoint with the validation's means, and log them."""
+        phase = self.phase(epoch)
+        meta = {"epoch": epoch, "phase": phase, "lr": self.lr}
+        if self.checkpointer is not None:
+            kind, key = next(iter(self._select("best").items()))
+            self.checkpointer.save_and_keep_only(
+                meta={**meta, **stats, "sample_rate": self.hparams.sample_rate},
+                **{f"{kind}s": [key]},
+                # Phase two must not push out the best checkpoint of phase one.
+                ckpt_predicate=lambda c: c.meta.get("phase", phase) == phase,
+            )
+        for name in ("train_logger", "tensorboard_train_logger"):
+            if self.setting(name) is not None:
+                self.setting(name).log_stats(meta, self.train_stats, stats)
+
+    @main_process_only
+    def _end_test(self, stats: dict[str, float]) -> None:
+        write_atomically(self.hparams.scores_file, self.table.csv())
+        failed = {"clips not scored": len(self.table.failures)}
+        self.test_stats = {**stats, **failed}
+        self.hparams.train_logger.log_stats(
+            {"epoch loaded": self.hparams.epoch_counter.current},
+            test_stats=self.test_stats,
+        )
+
+    def on_evaluate_start(
+        self, max_key: str | None = None, min_key: str | None = None
+    ) -> None:
+        """Load the best checkpoint of the last phase, or its last: `test_from`."""
+        if self.checkpointer is None:
+            return
+        phase = 2 if self.hparams.phase_two_epochs else 1
+        keys = {"max_key": max_key, "min_key": min_key}
+        if not (max_key or min_key):
+            keys = self._select(self.setting("test_from") or "best")
+        self.checkpointer.recover_if_possible(
+            **keys, ckpt_predicate=lambda c: c.meta.get("phase") == phase
+        )
+
+    # ------------------------------- SpeechBrain's private methods, see DESIGN.md
+
+    def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
+        """Save between two steps of the optimizer: gradients are not in checkpoints."""
+        decision = super()._should_save_intra_epoch_ckpt(*args)
+        return decision and self.step % self.grad_accumulation_factor == 0
 
     def _wrap_distributed(self) -> None:
         """Wrap the modules for DDP, on CPUs too."""
@@ -166,225 +301,3 @@ class MALBrain(sb.Brain):
                 self.modules[name] = DistributedDataParallel(
                     module, find_unused_parameters=self.find_unused_parameters
                 )
-
-    def _collect(
-        self, batch: Any, enhanced: Tensor, clean: Tensor, stage: sb.Stage
-    ) -> None:
-        """Keep the clips of a batch to be scored; in the test, the files they are in.
-
-        The files are what users listen to and score again; the numbers are the same.
-        """
-        if not if_main_process():  # validation and test are not divided
-            return
-        enhanced, clean = enhanced.float().cpu(), clean.float().cpu()
-        counts = (batch.clean.lengths * clean.shape[1]).round().int().tolist()
-        folder = getattr(self.hparams, "enhanced_folder", None)
-        references = getattr(batch, "clean_wav", None)
-        rate = self.hparams.sample_rate
-        for i, (name, samples) in enumerate(zip(batch.id, counts, strict=True)):
-            pair = [x[i, :samples] for x in (enhanced, clean)]
-            audio = [x.numpy() for x in pair]
-            if stage == sb.Stage.TEST and folder:
-                audio[0] = Path(folder) / f"{name}.wav"
-                sb.dataio.dataio.write_audio(str(audio[0]), pair[0], rate)
-                if references:
-                    audio[1] = Path(references[i])
-            self.clips.append(Clip(name, *audio, sample_rate=rate))
-
-    def _where(self, batch: Any, stage: sb.Stage) -> str:
-        epoch = self.hparams.epoch_counter.current
-        return f"{stage.name} epoch {epoch}, batch {self.step}, clips {list(batch.id)}"
-
-    def on_fit_batch_start(self, batch: Any, should_step: bool) -> None:
-        """Bring the random state, the frozen encoder and the MAL-encoder up to date."""
-        self._batch = batch
-        self.state.restore_random()
-        if self.loss.phase_two:
-            if self.hparams.freeze_encoder:
-                self.enhancer.encoder.eval()  # Brain.fit put it in training mode
-            if self.hparams.refresh == "batch":
-                self._refresh()
-
-    def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
-        """Save between two steps of the optimizer: gradients are not in checkpoints."""
-        decision = super()._should_save_intra_epoch_ckpt(*args)
-        return decision and self.step % self.grad_accumulation_factor == 0
-
-    def optimizers_step(self) -> None:
-        """Clip the gradient over all parameters, and step."""
-        optimizers = self.freeze_optimizers(self.optimizers_dict)
-        for optimizer in optimizers.values():
-            self.scaler.unscale_(optimizer)
-        # SpeechBrain clips the first parameter group alone.
-        norm = nn.utils.clip_grad_norm_(self.modules.parameters(), self.max_grad_norm)
-        # The scaler of float16 skips such steps by itself, and lowers its scale.
-        if not self.scaler.is_enabled() and not torch.isfinite(norm):
-            raise NonFiniteLossError(
-                f"The gradient is {norm.item()} in "
-                f"{self._where(self._batch, sb.Stage.TRAIN)}. Check these clips, or "
-                "lower the learning rate."
-            )
-        for optimizer in optimizers.values():
-            self.scaler.step(optimizer)
-        self.scaler.update()
-        self.zero_grad(set_to_none=True)
-        self.optimizer_step += 1
-        if self.loss.phase_two and self.hparams.refresh == "ema":
-            for term in self.loss.added.values():
-                if hasattr(term, "average"):
-                    term.average()
-
-    # ------------------------------------------------------------- epochs, phases
-
-    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
-        """Prepare an epoch of training, or the collection of clips to score."""
-        if stage != sb.Stage.TRAIN:
-            self.clips = []
-            return
-        phase_epoch = epoch - (self.phase(epoch) - 1) * self.hparams.number_of_epochs
-        self._resumed = self.step > 0  # in the middle of this epoch
-        if not self._resumed:
-            seed_epoch(self.hparams.seed, epoch)
-            if self.phase(epoch) == 2:
-                if phase_epoch == 1:
-                    self._start_phase_two()
-                elif self.hparams.refresh == "epoch":
-                    self._refresh()
-        if self.loss.phase_two and self.hparams.freeze_encoder:
-            self.enhancer.encoder.requires_grad_(False)
-        for name in ("train_crop", "train_mixing"):
-            if getattr(self.hparams, name, None) is not None:
-                getattr(self.hparams, name).set_epoch(epoch)
-        self._set_schedules(epoch, phase_epoch)
-
-    def _set_schedules(self, epoch: int, phase_epoch: int) -> None:
-        h, phase = self.hparams, self.phase(epoch)
-        self.lr = (h.lr_schedule, h.phase_two_lr_schedule)[phase - 1](phase_epoch)[0]
-        update_learning_rate(self.optimizer, self.lr)
-        if getattr(h, "weight_decay_schedule", None) is not None:
-            for group in self.optimizer.param_groups:
-                group["weight_decay"] = h.weight_decay_schedule(epoch)[0]
-        if growth := getattr(h, "batch_growth", None):
-            past = [first for first in growth if first <= epoch or phase == 2]
-            self.grad_accumulation_factor = growth[max(past)]
-        self._first_step = self.optimizer_step
-
-    def _start_phase_two(self) -> None:
-        """Load the baseline, forget the optimizer's past, copy the encoder."""
-        folder = self._baseline_folder
-        checkpointer = self.checkpointer
-        if folder is not None:
-            try:
-                checkpointer = run_checkpoints(folder)
-            except ValueError as error:
-                raise ValueError(f"baseline_folder {error}") from None
-        checkpoint = None
-        if checkpointer is not None:
-            which = getattr(self.hparams, "start_from", "best")
-            checkpoint = checkpointer.find_checkpoint(**self._select(which))
-        if checkpoint is None and folder is not None:
-            raise ValueError(
-                f"baseline_folder {folder} has no checkpoint with the metric "
-                f"{self.hparams.ckpt_metric!r}: train the baseline first, or name "
-                "another folder."
-            )
-        if checkpoint is not None:
-            rate = checkpoint.meta.get("sample_rate", self.hparams.sample_rate)
-            if rate != self.hparams.sample_rate:
-                raise ValueError(
-                    f"{checkpoint.path} was trained at {rate} Hz, and sample_rate is "
-                    f"{self.hparams.sample_rate}: the weights would fit, but not the "
-                    "frequencies. Take a baseline of the same rate."
-                )
-            load_enhancer(self.enhancer, checkpoint)
-            logger.info(f"Phase two starts from {checkpoint.path}")
-        self.optimizer.state.clear()
-        self.loss.start_phase_two()
-        self._refresh()
-
-    def _refresh(self) -> None:
-        for term in self.loss.added.values():
-            if hasattr(term, "refresh"):
-                term.refresh()
-
-    def _select(self, which: str) -> dict[str, str]:
-        h = self.hparams
-        return selection(which, h.ckpt_metric, h.valid_metrics)
-
-    def on_stage_end(
-        self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
-    ) -> None:
-        """Log the epoch, save a checkpoint; after the test, write the scores."""
-        stats = self.state.pop_means()
-        if stage == sb.Stage.TRAIN:
-            if self.optimizer_step == self._first_step and not self._resumed:
-                raise ValueError(
-                    f"Epoch {epoch} has fewer batches than the "
-                    f"{self.grad_accumulation_factor} that make a step of the "
-                    "optimizer: lower batch_growth or grad_accumulation_factor, or "
-                    "make the epoch longer."
-                )
-            self.train_stats = stats
-            return
-        stats.update(self._score(stage))
-        if stage == sb.Stage.VALID:
-            self._end_epoch(epoch, stats)
-        else:
-            self._end_test(stats)
-
-    @main_process_only
-    def _score(self, stage: sb.Stage) -> dict[str, float]:
-        self.table = evaluate(
-            self.clips,
-            getattr(self.hparams, f"{stage.name.lower()}_metrics"),
-            getattr(self.hparams, "metric_options", None),
-            self.hparams.metric_jobs,
-            progressbar=not self.noprogressbar,
-        )
-        self.clips = []
-        for failure in self.table.failures:
-            logger.warning(f"Not scored, and left out of that mean: {failure}")
-        return self.table.means()
-
-    def _end_epoch(self, epoch: int, stats: dict[str, float]) -> None:
-        phase = self.phase(epoch)
-        meta = {"epoch": epoch, "phase": phase, "lr": self.lr}
-        if self.checkpointer is not None:
-            kind, key = next(iter(self._select("best").items()))
-            self.checkpointer.save_and_keep_only(
-                meta={**meta, **stats, "sample_rate": self.hparams.sample_rate},
-                **{f"{kind}s": [key]},
-                # Phase two must not push out the best checkpoint of phase one.
-                ckpt_predicate=lambda c: c.meta.get("phase", phase) == phase,
-            )
-        logs = [self.hparams.train_logger]
-        if getattr(self.hparams, "tensorboard_train_logger", None) is not None:
-            logs.append(self.hparams.tensorboard_train_logger)
-        for log in logs:
-            log.log_stats(meta, self.train_stats, stats)
-
-    @main_process_only
-    def _end_test(self, stats: dict[str, float]) -> None:
-        write_atomically(self.hparams.scores_file, self.table.csv())
-        failed = {"clips not scored": len(self.table.failures)}
-        self.test_stats = {**stats, **failed}
-        self.hparams.train_logger.log_stats(
-            {"epoch loaded": self.hparams.epoch_counter.current},
-            test_stats=self.test_stats,
-        )
-
-    # --------------------------------------------------------------------- test
-
-    def on_evaluate_start(
-        self, max_key: str | None = None, min_key: str | None = None
-    ) -> None:
-        """Load the best checkpoint of the last phase, or its last: `test_from`."""
-        if self.checkpointer is None:
-            return
-        phase = 2 if self.hparams.phase_two_epochs else 1
-        keys = {"max_key": max_key, "min_key": min_key}
-        if not (max_key or min_key):
-            keys = self._select(getattr(self.hparams, "test_from", "best"))
-        self.checkpointer.recover_if_possible(
-            **keys, ckpt_predicate=lambda c: c.meta.get("phase") == phase
-        )

@@ -1,28 +1,19 @@
-"""Checkpoints that a kill can't break, and the state that makes a resume exact."""
+"""Checkpoints that a kill can't break, and how to find and load them."""
 
 import os
-import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from speechbrain.utils.checkpoints import (
     CKPT_PREFIX,
     METAFNAME,
     Checkpoint,
     Checkpointer,
-    mark_as_loader,
-    mark_as_saver,
-    register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import (
-    ddp_barrier,
-    if_main_process,
-    is_distributed_initialized,
-)
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER, columns
 
@@ -153,72 +144,49 @@ def load_enhancer(enhancer: torch.nn.Module, checkpoint: Checkpoint) -> None:
         ) from error
 
 
-@register_checkpoint_hooks
-class TrainingState:
-    """Random state and running means of an epoch, saved with the checkpoint.
+def starting_checkpoint(
+    baseline_folder: str | os.PathLike | None,
+    checkpointer: Checkpointer | None,
+    keys: dict[str, str],
+    sample_rate: int,
+) -> Checkpoint | None:
+    """Return the checkpoint that phase two starts from, None where there is none.
 
-    Attributes
-    ----------
-    means : dict
-        Sum and number of each logged value since the epoch began.
+    Arguments
+    ---------
+    baseline_folder : path or None
+        Output folder of another run; None for this run's own checkpoints.
+    checkpointer : Checkpointer or None
+        Of this run.
+    keys : dict
+        How to find it, as `selection` returns.
+    sample_rate : int
+        Of this run, in Hz.
+
+    Raises
+    ------
+    ValueError
+        When `baseline_folder` has no such checkpoint, or it was trained at another
+        rate.
     """
-
-    def __init__(self):
-        self.means: dict[str, list[float]] = {}
-        self._random: dict | None = None
-
-    def average(self, values: dict[str, float]) -> None:
-        """Add one batch's values to the running means."""
-        for name, value in values.items():
-            total, number = self.means.get(name, (0.0, 0))
-            self.means[name] = [total + value, number + 1]
-
-    def pop_means(self) -> dict[str, float]:
-        """Return the means, over all processes' batches, and start anew."""
-        sums, self.means = self.means, {}
-        if is_distributed_initialized():
-            every = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(every, sums)
-            sums = {
-                name: [sum(one[name][i] for one in every) for i in (0, 1)]
-                for name in sums
-            }
-        return {name: total / number for name, (total, number) in sums.items()}
-
-    def restore_random(self) -> None:
-        """Set the random states of a loaded checkpoint, once."""
-        if self._random is None:
-            return
-        random.setstate(self._random["python"])
-        kind, keys, *rest = self._random["numpy"]
-        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
-        torch.set_rng_state(self._random["torch"])
-        if torch.cuda.is_available() and self._random["cuda"]:
-            torch.cuda.set_rng_state_all(self._random["cuda"])
-        self._random = None
-
-    @mark_as_saver
-    def _save(self, path: Path) -> None:
-        kind, keys, *rest = np.random.get_state()
-        state = {  # plain types only: loading it never unpickles code
-            "python": random.getstate(),
-            "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
-        torch.save({"random": state, "means": self.means}, path)
-
-    @mark_as_loader
-    def _load(self, path: Path, end_of_epoch: bool) -> None:
-        if end_of_epoch:  # every epoch starts from its own seed and empty means
-            return
-        state = torch.load(path, weights_only=True)
-        self._random, self.means = state["random"], state["means"]
-
-
-def seed_epoch(seed: int, epoch: int) -> None:
-    """Seed Python, NumPy and torch for one epoch: it depends on nothing before it."""
-    number = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
-    random.seed(number)
-    np.random.seed(number)
-    torch.manual_seed(number)
+    if baseline_folder is not None:
+        try:
+            checkpointer = run_checkpoints(baseline_folder)
+        except ValueError as error:
+            raise ValueError(f"baseline_folder {error}") from None
+    checkpoint = checkpointer and checkpointer.find_checkpoint(**keys)
+    if checkpoint is None and baseline_folder is not None:
+        raise ValueError(
+            f"baseline_folder {baseline_folder} has no checkpoint with the metric "
+            f"{next(iter(keys.values()))!r}: train the baseline first, or name another "
+            "folder."
+        )
+    if checkpoint is not None:
+        rate = checkpoint.meta.get("sample_rate", sample_rate)
+        if rate != sample_rate:
+            raise ValueError(
+                f"{checkpoint.path} was trained at {rate} Hz, and sample_rate is "
+                f"{sample_rate}: the weights would fit, but not the frequencies. Take "
+                "a baseline of the same rate."
+            )
+    return checkpoint

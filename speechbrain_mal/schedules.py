@@ -1,6 +1,11 @@
 """Learning rate and weight decay by the epoch, as DeepFilterNet2's public training."""
 
 import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+from speechbrain.nnet.schedulers import update_learning_rate
+from torch.optim import Optimizer
 
 
 class CosineSchedule:
@@ -48,3 +53,49 @@ class CosineSchedule:
         last = self.epochs - self.warmup_epochs - 1
         share = min((epoch - self.warmup_epochs - 1) / last, 1.0) if last > 0 else 1.0
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def batches_per_step(growth: Mapping[int, int], epoch: int, phase: int = 1) -> int:
+    """Return of how many batches the gradients make a step of the optimizer.
+
+    What is left at the end of an epoch and makes no step is dropped.
+
+    Arguments
+    ---------
+    growth : mapping of int to int
+        First epoch of phase one to the number from there on; phase two keeps the last.
+    epoch, phase : int
+        Where training is.
+
+    Example
+    -------
+    >>> growth = {1: 1, 3: 4, 9: 8}
+    >>> [batches_per_step(growth, epoch) for epoch in (2, 3, 8)]
+    [1, 4, 4]
+    >>> batches_per_step(growth, 1, phase=2)
+    8
+    """
+    return growth[max(first for first in growth if first <= epoch or phase == 2)]
+
+
+def set_rates(
+    optimizer: Optimizer, h: SimpleNamespace, epoch: int, phase: int, phase_epoch: int
+) -> float:
+    """Set an epoch's learning rate and weight decay, and return the former.
+
+    Arguments
+    ---------
+    optimizer : Optimizer
+        Whose parameter groups are set.
+    h : SimpleNamespace
+        A Brain's `hparams`: `lr_schedule` and `phase_two_lr_schedule` take the epoch of
+        their phase, `weight_decay_schedule`, if there is one, that of the run.
+    epoch, phase, phase_epoch : int
+        Where training is, each from 1.
+    """
+    lr = (h.lr_schedule, h.phase_two_lr_schedule)[phase - 1](phase_epoch)[0]
+    update_learning_rate(optimizer, lr)
+    if getattr(h, "weight_decay_schedule", None) is not None:
+        for group in optimizer.param_groups:
+            group["weight_decay"] = h.weight_decay_schedule(epoch)[0]
+    return lr

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 from torch import nn
 
+from speechbrain_mal.contracts import Enhancer
 from speechbrain_mal.metrics.registry import check_metrics, columns
 
 
@@ -13,21 +14,44 @@ def check_settings(h: SimpleNamespace, loss: nn.Module, enhancer: nn.Module) -> 
     Arguments
     ---------
     h : SimpleNamespace
-        The Brain's `hparams`, see `MALBrain`.
+        The Brain's `hparams`:
+
+        * `loss`: a `WeightedLoss`;
+        * `number_of_epochs`, `phase_two_epochs`: of the phases; `epoch_counter`;
+        * `baseline_folder`: output folder of the run to start phase two from, when
+          `number_of_epochs` is 0; `start_from`: its "best" or "last" checkpoint;
+        * `freeze_encoder`: whether phase two trains the rest of the model only;
+        * `lr_schedule`, `phase_two_lr_schedule`: epoch of the phase, from 1, to the
+          learning rate, first of what they return (SpeechBrain's schedulers);
+        * `ckpt_metric`: what chooses the best checkpoint, a column of `valid_metrics`
+          or "loss" or a term's name; `test_from`: whether the test takes the "best" or
+          the "last";
+        * `valid_metrics`, `test_metrics`, `metric_options` (optional), `metric_jobs`,
+          `sample_rate`: as `metrics.evaluate` takes them;
+        * `train_crop`, `train_mixing`: optional, told of every epoch by `set_epoch`;
+          `seed`;
+        * `weight_decay_schedule`, optional: epoch of the run to the weight decay;
+        * `batch_growth`, optional: see `schedules.batches_per_step`;
+        * `train_logger`; `tensorboard_train_logger`, optional;
+        * `scores_file`, `enhanced_folder`: where the test's scores and clips go;
+          clips are written when the folder is given.
     loss : WeightedLoss
         Its `conventional` and `added` terms are looked at.
-    enhancer : nn.Module
+    enhancer : Enhancer
         The model.
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         When they do; it names the setting and what it can be.
     """
+    if not isinstance(enhancer, Enhancer):
+        raise TypeError(
+            f"modules.enhancer is a {type(enhancer).__name__}, not a speechbrain_mal."
+            "Enhancer: docs/your_model.md says how a model becomes one."
+        )
     for metrics in (h.valid_metrics, h.test_metrics):
         check_metrics(metrics, getattr(h, "metric_options", None))
-    if h.refresh not in ("never", "epoch", "batch", "ema"):
-        raise ValueError(f"refresh is never, epoch, batch or ema, not {h.refresh!r}.")
     baseline = getattr(h, "baseline_folder", None)
     if bool(baseline) == bool(h.number_of_epochs):
         raise ValueError(
@@ -52,9 +76,9 @@ def check_settings(h: SimpleNamespace, loss: nn.Module, enhancer: nn.Module) -> 
         )
     parts = {"enhancer": enhancer, **loss.conventional}
     for name, term in loss.added.items():
-        parts[f"encoder of {name}"] = getattr(term, "encoder", None)
+        parts[f"encoder of {name}"] = getattr(term.loss, "encoder", None)
     for name, part in parts.items():
-        rate = getattr(part, "sample_rate", h.sample_rate)
+        rate = getattr(part, "sample_rate", None) or h.sample_rate
         if rate != h.sample_rate:
             raise ValueError(
                 f"sample_rate is {h.sample_rate}, but the {name} "

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,38 @@ from speechbrain_mal.models import DeepFilterNet2
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Skip the tests of a device where there is none, and say so."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "device" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """End with a table of what passed on the device."""
+    counts: dict[str, Counter] = {}
+    for outcome in ("passed", "failed", "skipped", "error"):
+        for report in terminalreporter.getreports(outcome):
+            file, _, test = report.nodeid.partition("::")
+            if file.endswith("test_device.py") and torch.cuda.is_available():
+                name = test.partition("[")[0].removeprefix("test_").replace("_", " ")
+                if name == "systems":
+                    name += ", " + test.rstrip("]").rpartition("-")[2]
+                counts.setdefault(name, Counter())[outcome] += 1
+    if counts:
+        terminalreporter.section(f"on {torch.cuda.get_device_name()}")
+        for name, outcomes in sorted(counts.items()):
+            total = sum(outcomes.values())
+            rest = {k: n for k, n in outcomes.items() if k != "passed"}
+            ends = "".join(f", {n} {k}" for k, n in rest.items())
+            passed = f"{outcomes['passed']} of {total} passed{ends}"
+            terminalreporter.write_line(f"{name:<40}{passed}")
+
+
 SAMPLES = ROOT / "samples" / "voicebank"
 
 

@@ -15,12 +15,10 @@ from pathlib import Path
 
 import speechbrain as sb
 import torch
-from recipe_run import fit, make_brain
-
-from speechbrain_mal import MALBrain
+from recipe_run import EnhanceBrain, fit, make_brain
 
 
-class NotedBrain(MALBrain):
+class NotedBrain(EnhanceBrain):
     """Note the weights and the log's figures after every epoch."""
 
     def on_fit_start(self):
@@ -41,7 +39,7 @@ class NotedBrain(MALBrain):
         super().on_stage_end(stage, stage_loss, epoch)
         if stage == sb.Stage.VALID:
             encoders = {
-                name: {k: v.clone() for k, v in term.encoder.state_dict().items()}
+                name: {k: v.clone() for k, v in term.loss.encoder.state_dict().items()}
                 for name, term in self.loss.added.items()
             }
             weights = self.enhancer.state_dict().items()
@@ -49,7 +47,7 @@ class NotedBrain(MALBrain):
                 {
                     "enhancer": {k: v.clone() for k, v in weights},
                     "encoders": encoders,
-                    "scales": dict(self.loss.scales),
+                    "scales": {k: x.scale for k, x in self.loss.added.items()},
                     "train": self.train_stats,
                 }
             )

@@ -9,6 +9,7 @@ KILL_AT is a number of training batches after which the process kills itself wit
 SIGKILL, `save:N` to do so while it writes its Nth checkpoint, or `never`.
 """
 
+import importlib.util
 import os
 import re
 import signal
@@ -20,7 +21,6 @@ import yaml
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.distributed import run_on_main
 
-from speechbrain_mal import MALBrain
 from speechbrain_mal.data import (
     Sources,
     mixed_dataset,
@@ -30,6 +30,18 @@ from speechbrain_mal.data import (
 )
 
 ROOT = Path(__file__).parent.parent
+
+
+def recipe(name):
+    """Return a recipe's train.py as a module."""
+    path = ROOT / "recipes" / name / "train.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_train", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+EnhanceBrain = recipe("VoiceBank").EnhanceBrain
 SIZES = ("channels", "hidden_size")  # of DeepFilterNet2
 TOY = {
     "data_folder": str(ROOT / "samples" / "voicebank"),
@@ -56,7 +68,7 @@ TOY_DNS = {
 }
 
 
-def make_brain(output, system, brain_class=MALBrain, run_opts=None, **overrides):
+def make_brain(output, system, brain_class=EnhanceBrain, run_opts=None, **overrides):
     """Return a Brain and its datasets, from the recipe's own YAML."""
     dns = str(system).startswith("DNS/") or "dns" in Path(system).parts
     toy = TOY_DNS if dns else TOY
@@ -144,7 +156,7 @@ def fit(brain):
     return brain
 
 
-class KilledBrain(MALBrain):
+class KilledBrain(EnhanceBrain):
     """Kill the process after some batches, or while it saves."""
 
     kill_at = "never"
@@ -180,4 +192,7 @@ if __name__ == "__main__":
     options = {name.lstrip("-"): yaml.safe_load(v) for name, v in options.items()}
     torch.set_num_threads(1)
     often = {"ckpt_interval_steps": 2, "ckpt_interval_minutes": 0}
+    if device := os.environ.get("TEST_DEVICE"):
+        often["device"] = device
+        torch.use_deterministic_algorithms(True, warn_only=True)
     fit(make_brain(output, system, KilledBrain, often, **options))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from speechbrain_mal.checkpoints import AtomicCheckpointer, TrainingState, seed_epoch
+from speechbrain_mal.checkpoints import AtomicCheckpointer
+from speechbrain_mal.training_state import TrainingState, seed_epoch
 
 
 def test_failed_save_leaves_no_checkpoint(tmp_path, monkeypatch):
@@ -51,8 +52,8 @@ def test_epoch_seeds():
 
 def test_means_survive_within_an_epoch_only(tmp_path):
     state = TrainingState()
-    state.average({"loss": 1.0})
-    state.average({"loss": 3.0})
+    state.average({"loss": torch.tensor(1.0)})
+    state.average({"loss": torch.tensor(3.0)})
     checkpointer = AtomicCheckpointer(tmp_path, {"state": state})
     for end_of_epoch, expected in [(False, {"loss": 2.0}), (True, {})]:
         checkpointer.save_checkpoint(end_of_epoch=end_of_epoch)

@@ -93,9 +93,10 @@ def test_cdpam_takes_a_step(tmp_path, speech):
         hparams = load_hyperpyyaml(file, overrides)
     enhancer, loss = hparams["modules"]["enhancer"], hparams["loss"]
     noisy = speech[:1, 8000:9600] + 0.01 * torch.randn(1, 1600)
-    enhanced, auxiliary = enhancer(noisy, return_auxiliary=True)
+    enhanced, outputs = enhancer(noisy, return_outputs=True)
     loss.start_phase_two()
-    terms = loss.terms(enhanced, speech[:1, 8000:9600], noisy=noisy, **auxiliary)
+    outputs = {"noisy": noisy, **outputs}
+    terms = loss.terms(enhanced, speech[:1, 8000:9600], None, outputs)
     assert set(terms) == {"df", "cdpam"}
     loss.total(terms).backward()
     gradients = [w.grad for w in enhancer.parameters() if w.grad is not None]

@@ -4,9 +4,7 @@ import functools
 
 import pytest
 import torch
-from recipe_run import fit, make_brain, with_conv_tasnet
-
-from speechbrain_mal import MALBrain
+from recipe_run import EnhanceBrain, fit, make_brain, with_conv_tasnet
 
 SHORT = {  # three batches a phase, and a checkpoint whenever there may be one
     "debug": True,
@@ -19,7 +17,7 @@ SHORT = {  # three batches a phase, and a checkpoint whenever there may be one
 BOTH_PHASES = {"number_of_epochs": 1, "phase_two_epochs": 1, "baseline_folder": None}
 
 
-class Noted(MALBrain):
+class Noted(EnhanceBrain):
     """Note the losses of training, and where checkpoints within an epoch are saved."""
 
     def __init__(self, *args, **kwargs):
@@ -51,8 +49,8 @@ def accumulate(folder, batch_size, factor):
     # Adam divides by the gradient's size: where that is 0 but for rounding, it doubles
     # nothing into a whole step. The scale would be the first half batch's.
     brain.opt_class = torch.optim.SGD
-    brain.loss.balance = "coefficient"
-    brain.loss.weights["mal"] = 100.0
+    brain.loss.added["mal"].balance = "coefficient"
+    brain.loss.added["mal"].weight = 100.0
     return fit(brain)
 
 
@@ -73,8 +71,10 @@ def test_two_half_batches_are_one_whole(tmp_path):
     assert way > 0.01
     assert (two - one).norm() < 0.02 * way
     # One average a step, and no checkpoint that would lose half a step's gradient.
-    mal = halves.loss.added["mal"]
-    assert mal.averaged == whole.loss.added["mal"].averaged == 1 + 3
+    # The last step's average is taken in before the next batch.
+    mal, other = (brain.loss.added["mal"].loss for brain in (halves, whole))
+    assert mal.get_extra_state()["averaged"] == 3
+    assert other.get_extra_state()["averaged"] == 3
     assert halves.saved_at == 2 * [2, 4]
 
 
@@ -96,7 +96,7 @@ def test_bfloat16_trains_alike(tmp_path):
             **BOTH_PHASES,
         )
         if precision == "bf16":
-            note(brain, "mal", brain.loss.added["mal"].encoder.erb_conv1)
+            note(brain, "mal", brain.loss.added["mal"].loss.encoder.erb_conv1)
             note(brain, "enhancer", brain.enhancer.encoder.erb_conv1)
         losses[precision] = fit(brain).losses
     assert torch.bfloat16 in dtypes["enhancer"]
@@ -123,7 +123,7 @@ def test_compiled_enhancer_trains_alike(tmp_path, monkeypatch, system):
     torch.testing.assert_close(compiled.losses, plain.losses, rtol=1e-3, atol=0)
     # The MAL-encoder follows what the compiled module computes with.
     live = compiled.modules.enhancer.encoder.state_dict()
-    mal = compiled.loss.added["mal"]
+    mal = compiled.loss.added["mal"].loss
     mal.refresh()
     assert all(torch.equal(live[k], v) for k, v in mal.encoder.state_dict().items())
     # Without compiling, the run goes on from its checkpoint.

@@ -18,6 +18,31 @@ from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_mal import MALBrain
 from speechbrain_mal.data import paired_dataset, prepare_voicebank
+from speechbrain_mal.lengths import lengths_or_none
+
+
+class EnhanceBrain(MALBrain):
+    """Train an enhancer; the phases, the MAL-encoder and the log are MALBrain's."""
+
+    def compute_forward(self, batch, stage):
+        """Enhance a batch: `enhanced` `[B, samples]`, and what loss terms take."""
+        lengths = lengths_or_none(batch.noisy.lengths)  # None: nothing is padded
+        batch = batch.to(self.device, non_blocking=True)
+        noisy = batch.noisy.data
+        if lengths is not None:
+            lengths = batch.noisy.lengths
+        enhanced, outputs = self.modules.enhancer(noisy, lengths, return_outputs=True)
+        return {"enhanced": enhanced, "lengths": lengths, "noisy": noisy, **outputs}
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Return the sum of the loss's terms, L_df alone or with Model as Loss."""
+        enhanced, lengths = predictions["enhanced"], predictions["lengths"]
+        clean = batch.clean.data
+        terms = self.loss.terms(enhanced, clean, lengths, predictions)
+        loss = self.loss.total(terms)
+        self.note(batch, enhanced, {"loss": loss, **terms}, stage)
+        return loss
+
 
 if __name__ == "__main__":
     # Load hyperparameters file with command-line overrides
@@ -67,7 +92,7 @@ if __name__ == "__main__":
             hparams["tensorboard_logs"]
         )
 
-    mal_brain = MALBrain(
+    mal_brain = EnhanceBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
         hparams=hparams,

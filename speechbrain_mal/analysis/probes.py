@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from scipy.cluster.hierarchy import fcluster, linkage
-from torch import Tensor, nn
+from torch import Tensor
+
+from speechbrain_mal.contracts import Encoder
 
 
 @torch.no_grad()
@@ -47,7 +49,7 @@ def distances_by_snr(
 
 @torch.no_grad()
 def rand_index(
-    encoder: nn.Module, waveforms: Tensor, sounds: Sequence[int], layer: int = -1
+    encoder: Encoder, waveforms: Tensor, sounds: Sequence[int], layer: int = -1
 ) -> float:
     """Return how well clusters of the features agree with the sounds, in [0, 1].
 
@@ -57,8 +59,8 @@ def rand_index(
 
     Arguments
     ---------
-    encoder : nn.Module
-        Waveforms to features `[B, T, ...]`, or a list of them.
+    encoder : Encoder
+        Waveforms to features.
     waveforms : Tensor
         `[B, samples]`, repetitions of some sounds.
     sounds : sequence of int
@@ -76,12 +78,9 @@ def rand_index(
     >>> tones = torch.tensor([[200.0], [900.0], [200.0], [900.0]])
     >>> waveforms = torch.sin(2 * torch.pi * tones * torch.arange(4000) / 16000)
     >>> waveforms = waveforms + 0.01 * torch.randn(4, 4000)
-    >>> class Spectrum(nn.Module):
-    ...     def forward(self, waveforms):
-    ...         window = torch.hann_window(256)
-    ...         return torch.stft(waveforms, 256, window=window,
-    ...             return_complex=True).abs().transpose(1, 2)
-    >>> rand_index(Spectrum(), waveforms, sounds=[0, 1, 0, 1])
+    >>> from speechbrain_mal.models import FrontEnd, InputFeatures
+    >>> bands = InputFeatures(FrontEnd(16000, n_fft=320, hop_length=160))
+    >>> rand_index(bands, waveforms, sounds=[0, 1, 0, 1], layer=0)
     1.0
     """
     labels = torch.as_tensor(sounds)
@@ -91,8 +90,7 @@ def rand_index(
             f"sounds: {len(labels)} labels of {number} sound(s) for {len(waveforms)} "
             "clips; there has to be one a clip, and two sounds or more."
         )
-    features = encoder(waveforms)
-    features = features if isinstance(features, Tensor) else features[layer]
+    features = encoder(waveforms).stages[layer]
     points = features.flatten(2).mean(1).double().cpu().numpy()
     clusters = torch.as_tensor(fcluster(linkage(points, "ward"), number, "maxclust"))
     first, second = torch.combinations(torch.arange(len(labels))).T

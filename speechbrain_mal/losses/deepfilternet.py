@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechbrain_mal.losses.lengths import inside, mean_over_clips, sample_counts
+from speechbrain_mal.lengths import length_mask, mean_over_clips, sample_counts
 from speechbrain_mal.models.frontend import short_time_spectrum
 
 try:  # comes with torch where there are GPUs
@@ -53,6 +53,8 @@ class DeepFilterNetLoss(nn.Module):
     >>> loss(clean, clean).item()
     0.0
     """
+
+    inputs = ("noisy", "local_snr")  # what it takes besides, where it is there
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class DeepFilterNetLoss(nn.Module):
             enhanced, clean = enhanced.float(), clean.float()
             noise = None if noisy is None or local_snr is None else noisy - clean
             if lengths is not None:
-                mask = inside(counts, clean.shape[1])
+                mask = length_mask(counts, clean.shape[1])
                 enhanced, clean = enhanced * mask, clean * mask
                 noise = noise * mask if noise is not None else None
             frames = self.front_end.frames(counts)

@@ -4,13 +4,14 @@ From the packages `torch-pesq` and `torch_stoi`, in the extra `perceptual`. A mo
 is trained on a score is no longer judged by it: keep other scores for that.
 """
 
+import math
 import warnings
 
 import torch
 from torch import Tensor, nn
 
 from speechbrain_mal.extras import require
-from speechbrain_mal.losses.lengths import sample_counts
+from speechbrain_mal.lengths import sample_counts
 
 SHORTEST = 0.5  # seconds; both measures need some twenty frames
 SILENCE = 1e-4  # RMS, full scale is 1: neither measure is defined for silence
@@ -33,20 +34,39 @@ class _ClipLoss(nn.Module):
         enhanced, clean : Tensor
             `[B, samples]`. Clips under 0.5 s, or silent ones, do not count.
         lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`.
+            SpeechBrain's relative lengths, `[B]`. Clips of one length are computed
+            together.
         """
-        counts = sample_counts(clean, lengths).tolist()
         with torch.autocast(clean.device.type, enabled=False):
             enhanced, clean = enhanced.float(), clean.float()
-            values = [
-                self.distance(enhanced[clips, :count], clean[clips, :count])
-                for count in sorted(set(counts))
+            if lengths is None:
+                groups = {clean.shape[1]: slice(None)}
+            else:
+                counts = sample_counts(clean, lengths).tolist()
+                groups = {
+                    n: [i for i, m in enumerate(counts) if m == n] for n in counts
+                }
+            parts = [
+                self._of_one_length(enhanced[clips, :count], clean[clips, :count])
+                for count, clips in groups.items()
                 if count >= SHORTEST * self.sample_rate
-                and (clips := _audible(enhanced, clean, counts, count))
             ]
-        if not values:
+        if not parts:
             return 0.0 * torch.where(enhanced.isfinite(), enhanced, 0.0).sum()
-        return torch.cat(values).mean()
+        values, audible = map(torch.cat, zip(*parts, strict=True))
+        return torch.where(audible, values, 0.0).sum() / audible.sum().clamp_min(1)
+
+    def _of_one_length(self, enhanced: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each clip's loss, and whether it counts, `[B]` both."""
+        with torch.no_grad():
+            levels = torch.minimum(enhanced.square().mean(1), clean.square().mean(1))
+            audible = levels > SILENCE**2
+            # Something else in the place of silence, whose gradient may be NaN.
+            time = torch.arange(clean.shape[1], device=clean.device)
+            tone = 0.1 * torch.sin(2 * math.pi * 440 / self.sample_rate * time)
+        enhanced = torch.where(audible[:, None], enhanced, tone)
+        clean = torch.where(audible[:, None], clean, tone)
+        return self.distance(enhanced, clean), audible
 
     def distance(self, enhanced: Tensor, clean: Tensor) -> Tensor:
         """Return the loss of every clip, `[B]`, from `[B, samples]`."""
@@ -168,15 +188,3 @@ class _FlooredBands(nn.Module):
 
     def weighted_norm(self, disturbance: Tensor, p: float) -> Tensor:
         return self.bands.weighted_norm(disturbance, p=p).clamp(min=self.floor)
-
-
-@torch.no_grad()
-def _audible(
-    enhanced: Tensor, clean: Tensor, counts: list[int], count: int
-) -> list[int]:
-    """Return the clips of this many samples that are not silent, either of the two."""
-    levels = torch.minimum(
-        enhanced[:, :count].square().mean(1), clean[:, :count].square().mean(1)
-    )
-    loud = (levels > SILENCE**2).tolist()
-    return [i for i, n in enumerate(counts) if n == count and loud[i]]

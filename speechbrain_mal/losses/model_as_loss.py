@@ -6,38 +6,41 @@ as Loss: A Self-Consistent Training Paradigm", Interspeech 2025).
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from speechbrain_mal.contracts import Encoder
 from speechbrain_mal.losses.collapse import CollapseGuard, clip_variances
 from speechbrain_mal.losses.deep_feature import DeepFeatureLoss
 from speechbrain_mal.losses.distributed import broadcast_buffers
+
+REFRESH = ("never", "epoch", "batch", "ema")
 
 
 class ModelAsLoss(DeepFeatureLoss):
     """Distance between the model's own features of the clean and the enhanced speech.
 
-    The features are those of the MAL-encoder, a frozen copy of `encoder`: no gradient
-    reaches its weights, its normalisation statistics never move, and it changes only
-    where `refresh` or `average` is called. The gradient flows through the enhanced
-    waveform.
-
-    Who calls them, and when, makes the variants: nobody (the paper's frozen, and
-    frozen-fe where the model's encoder is frozen too), `refresh` after every epoch
-    (dynamic) or before every batch (dynamic per batch), `average` after every step
-    (ema).
+    The features are those of the MAL-encoder, a frozen copy of `encoder`. Whoever
+    trains says where training is, before each training batch: `at(epoch, step)`. When
+    the copy then follows the model is `refresh`.
 
     Arguments
     ---------
-    encoder : nn.Module
-        The model's encoder, as `DeepFeatureLoss` takes it. It is shared with the model,
-        and not a submodule of this loss.
+    encoder : Encoder
+        The model's encoder. It is shared with the model, and no part of this loss.
+    refresh : str
+        When the MAL-encoder is copied anew: "never" after the first call of `at` (the
+        paper's frozen; and frozen-fe, where the model's encoder is frozen, too);
+        "epoch", at the start of every epoch (dynamic); "batch", after every step of the
+        optimizer (dynamic per batch; batches whose gradients make one step are one);
+        "ema", a running average over the steps of the optimizer.
     layers, distance, reduction, normalize
         As of `DeepFeatureLoss`. The paper says "bottleneck": the deepest layer, by
         default, and the absolute distance.
     decay : float
-        Share of the past that `average` keeps, in [0, 1).
+        Share of the past that the running average keeps in a step, in [0, 1).
     collapse_below : float
         Smallest variance of the clean features, relative to the first training
         batch's, that is no error (see `CollapseGuard`); 0 for none.
@@ -45,8 +48,8 @@ class ModelAsLoss(DeepFeatureLoss):
     Raises
     ------
     ValueError
-        When `decay` or `collapse_below` is not in [0, 1), and as `DeepFeatureLoss`
-        does.
+        When `refresh` is unknown, `decay` or `collapse_below` not in [0, 1), and as
+        `DeepFeatureLoss` does.
     FeatureCollapseError
         When training makes the clean features collapse.
 
@@ -54,11 +57,13 @@ class ModelAsLoss(DeepFeatureLoss):
     -------
     >>> from speechbrain_mal.models import DeepFilterNet2
     >>> model = DeepFilterNet2(16000, channels=8, embedding_size=32, df_hidden_size=32)
-    >>> mal = ModelAsLoss(model.encoder)
+    >>> mal = ModelAsLoss(model.encoder, refresh="epoch")
     >>> clean = torch.randn(2, 16000)
-    >>> enhanced = model(clean + 0.1 * torch.randn(2, 16000))
-    >>> loss = mal(enhanced, clean)
-    >>> loss.backward()
+    >>> for epoch in (1, 2):
+    ...     mal.at(epoch=epoch)
+    ...     enhanced = model(clean + 0.1 * torch.randn(2, 16000))
+    ...     loss = mal(enhanced, clean)
+    ...     loss.backward()
     >>> mal(clean, clean).item()
     0.0
     """
@@ -67,7 +72,8 @@ class ModelAsLoss(DeepFeatureLoss):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Encoder,
+        refresh: str = "never",
         layers: Sequence[int] = (-1,),
         distance: str = "l1",
         reduction: str = "mean",
@@ -75,57 +81,108 @@ class ModelAsLoss(DeepFeatureLoss):
         decay: float = 0.999,
         collapse_below: float = 0.1,
     ):
+        if refresh not in REFRESH:
+            raise ValueError(f"refresh is one of {REFRESH}, not {refresh!r}.")
         if not 0 <= decay < 1:
             raise ValueError(f"decay is in [0, 1), not {decay}.")
         frozen = copy.deepcopy(encoder)
         super().__init__(frozen, layers, distance, reduction, normalize)
-        self.decay = decay
+        self.refresh_at, self.decay = refresh, decay
         self.guard = CollapseGuard(len(self.layers), collapse_below)
-        self._live = (encoder,)  # a tuple hides it from this module's parameters
-        self.register_buffer("averaged", torch.ones((), dtype=torch.long))
+        self._live_weights = encoder.state_dict  # called: the weights as they are then
+        self._seen: tuple[int | None, int | None] | None = None  # epoch, step
+        self._averaged = 1  # encoders in the running average
 
     @property
-    def relative_variance(self) -> float:
+    def relative_variance(self) -> Tensor:
         """Variance of the clean features relative to the start of training."""
         return self.guard.relative_variance
+
+    def at(self, epoch: int | None = None, step: int | None = None) -> None:
+        """Say where training is; the MAL-encoder follows the model as `refresh` says.
+
+        Call it before every training batch. The first call copies the encoder.
+
+        Arguments
+        ---------
+        epoch : int, optional
+            Number of the epoch; needed by refresh "epoch".
+        step : int, optional
+            Steps that the optimizer has taken, `brain.optimizer_step`; needed by
+            refresh "batch" and "ema".
+
+        Raises
+        ------
+        ValueError
+            When the number that `refresh` needs is missing.
+        """
+        needed = {"never": 0, "epoch": epoch}.get(self.refresh_at, step)
+        if needed is None:
+            number = "epoch" if self.refresh_at == "epoch" else "step"
+            raise ValueError(
+                f"refresh: {self.refresh_at} needs at({number}=...), the number of "
+                f"{number}s so far."
+            )
+        seen, self._seen = self._seen, (epoch, step)
+        if seen is None:
+            self.refresh()
+        elif self.refresh_at == "epoch" and epoch != seen[0]:
+            self.refresh()
+        elif self.refresh_at == "batch" and step != seen[1]:
+            self.refresh()
+        elif self.refresh_at == "ema" and step != seen[1]:
+            self._average()
+
+    def forget(self) -> None:
+        """Begin anew: the next call of `at` copies the encoder, whatever `refresh`."""
+        self._seen = None
 
     def forward(
         self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None = None
     ) -> Tensor:
         """Return the loss, a scalar; arguments as of `DeepFeatureLoss`."""
-        self._variances = []
-        loss = super().forward(enhanced, clean, lengths)
-        if enhanced.requires_grad:  # a training step
-            self.guard(torch.cat(self._variances).mean(0))
-        return loss
+        self._training_step = enhanced.requires_grad
+        return super().forward(enhanced, clean, lengths)
 
     @torch.no_grad()
-    def _observe(self, targets: list[Tensor], frames: list[Tensor]) -> None:
-        variances = map(clip_variances, targets, frames)
-        self._variances.append(torch.stack(list(variances), dim=-1))
+    def observe(self, targets: list[Tensor], frames: list[Tensor | None]) -> None:
+        """Watch the variance of the clean features of a training batch."""
+        if self._training_step:
+            variances = map(clip_variances, targets, frames)
+            self.guard(torch.stack([every.mean() for every in variances]))
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Copy the live encoder's weights and statistics into the MAL-encoder."""
-        self.encoder.load_state_dict(self._live[0].state_dict())
-        self.averaged.fill_(1)
+        self.encoder.load_state_dict(self._live_weights())
+        self._averaged = 1
         broadcast_buffers(self.encoder)
 
     @torch.no_grad()
-    def average(self) -> None:
+    def _average(self) -> None:
         """Take the live encoder into the MAL-encoder's running average.
 
-        The average is over the encoders since the last `refresh`, that one included;
-        the one `n` calls ago weighs `decay ** n`. Their weights are normalised to 1
-        (bias correction), so that the first does not count for more than its share.
+        The average is over the encoders since the first; the one `n` steps ago weighs
+        `decay ** n`. Their weights are normalised to 1 (bias correction), so that the
+        first does not count for more than its share.
         """
-        self.averaged += 1
-        decay, number = self.decay, int(self.averaged)
-        share = (1 - decay) / (1 - decay**number)  # of the live encoder
-        live = self._live[0].state_dict()
-        for name, value in self.encoder.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(live[name].to(value), share)
-            else:  # BatchNorm's count of batches
-                value.copy_(live[name])
+        self._averaged += 1
+        share = (1 - self.decay) / (1 - self.decay**self._averaged)  # of the live one
+        live = self._live_weights()
+        averaged = self.encoder.state_dict()
+        floats = [name for name, x in averaged.items() if x.is_floating_point()]
+        torch._foreach_lerp_(
+            [averaged[name] for name in floats], [live[name] for name in floats], share
+        )
+        for name in averaged.keys() - set(floats):  # BatchNorm's count of batches
+            averaged[name].copy_(live[name])
         broadcast_buffers(self.encoder)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return where training was, for the state dict."""
+        return {"seen": self._seen, "averaged": self._averaged}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore it."""
+        self._seen = state["seen"] and tuple(state["seen"])
+        self._averaged = state["averaged"]

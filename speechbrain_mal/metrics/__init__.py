@@ -1,5 +1,6 @@
 """Metrics, one family a file, and the engine that scores clips with them."""
 
+from speechbrain_mal.metrics.batches import BatchClips
 from speechbrain_mal.metrics.clips import (
     Clip,
     clips_from_folders,
@@ -12,6 +13,7 @@ from speechbrain_mal.metrics.table import ScoreTable, read_scores
 
 __all__ = [
     "METRICS",
+    "BatchClips",
     "Clip",
     "Metric",
     "ScoreTable",

@@ -5,17 +5,72 @@ that every output has its input's length, is aligned to the sample, and is not s
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
+from speechbrain.lobes.models import dual_path
+from speechbrain.lobes.models.transformer.Transformer import (
+    TransformerEncoder,
+    get_lookahead_mask,
+)
+from speechbrain.nnet import RNN
 from speechbrain.processing.features import ISTFT, STFT, spectral_magnitude
 from speechbrain.processing.signal_processing import resynthesize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechbrain_mal.models.tapped import TappedEnhancer, fit_length
+from speechbrain_mal.contracts import Enhancer, Features
+from speechbrain_mal.lengths import sample_counts
+from speechbrain_mal.models.layer_encoder import LayerEncoder, first, named_layers
+
+_PACKED = (RNN.RNN, RNN.LSTM, RNN.GRU)  # they take lengths, and never see padding
 
 
-class SpectralMaskEnhancer(TappedEnhancer):
+class LogMagnitude(nn.Module):
+    """`log1p(|STFT|)`, `[B, T, F]`, as SpeechBrain's enhancement recipes have it."""
+
+    def __init__(self, stft: nn.Module):
+        super().__init__()
+        self.stft = stft
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """Return the features of `[B, samples]`."""
+        return torch.log1p(spectral_magnitude(self.stft(waveforms), power=0.5))
+
+
+class CausalLayer(nn.Module):
+    """Attention layers that see the past alone, as a causal CNNTransformerSE's do."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, T, C]` to as much."""
+        return first(self.layer(x, src_mask=get_lookahead_mask(x)))
+
+
+class SpectralMaskEncoder(LayerEncoder):
+    """The first layers of a network on log magnitudes.
+
+    Padded clips go through recurrent layers in one pass, through others one length at a
+    time.
+    """
+
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Features:
+        """Return the features, see `Encoder`."""
+        if lengths is None or not all(isinstance(x, _PACKED) for x in self.layers):
+            return super().forward(waveforms, lengths)
+        x, stages = self.front(waveforms), []
+        frames = sample_counts(waveforms, lengths) // self.front.stft.hop_length + 1
+        for layer in self.layers:
+            # Half a frame more: SpeechBrain cuts the product with T to a whole number.
+            x = first(layer(x, lengths=(frames + 0.5) / x.shape[1]))
+            stages.append(x)
+        return Features(stages, [frames] * len(stages))
+
+
+class SpectralMaskEnhancer(Enhancer):
     """A network that masks log magnitudes: CNNTransformerSE, 2D-FCN, BLSTM, MetricGAN.
 
     `expm1(mask * log1p(|STFT|))` with the noisy phase, as in SpeechBrain's
@@ -25,8 +80,8 @@ class SpectralMaskEnhancer(TappedEnhancer):
     ---------
     network : nn.Module
         Log magnitudes `[B, T, F]` to a mask of as many values.
-    parts, time_dim
-        As of `TappedEnhancer`.
+    layers : sequence of str
+        Names of the network's first layers, up to the bottleneck: the encoder.
     sample_rate : int
         In Hz.
     n_fft : int
@@ -46,15 +101,14 @@ class SpectralMaskEnhancer(TappedEnhancer):
     >>> enhancer = SpectralMaskEnhancer(network, ["custom_emb_module", "encoder"])
     >>> enhancer(torch.randn(2, 16000)).shape
     torch.Size([2, 16000])
-    >>> [list(x.shape) for x in enhancer.encoder(torch.randn(2, 16000))]
+    >>> [list(x.shape) for x in enhancer.encoder(torch.randn(2, 16000)).stages]
     [[2, 63, 64], [2, 63, 64]]
     """
 
     def __init__(
         self,
         network: nn.Module,
-        parts: Sequence[str],
-        time_dim: int | Sequence[int] = 1,
+        layers: Sequence[str],
         sample_rate: int = 16000,
         n_fft: int = 512,
         win_length: float = 32,
@@ -62,7 +116,9 @@ class SpectralMaskEnhancer(TappedEnhancer):
         min_mask: float = 0.0,
         takes_lengths: bool = False,
     ):
-        super().__init__(network, parts, time_dim)
+        super().__init__()
+        named_layers(network, layers)  # or an error, here and not in training
+        self.network, self.layers = network, tuple(layers)
         frames = {"win_length": win_length, "hop_length": hop_length}
         self.stft = STFT(sample_rate, n_fft=n_fft, **frames)
         self.istft = ISTFT(sample_rate, n_fft=n_fft, **frames)
@@ -70,9 +126,20 @@ class SpectralMaskEnhancer(TappedEnhancer):
         self.min_mask = min_mask
         self.takes_lengths = takes_lengths
 
-    def forward(self, noisy: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return enhanced `[B, samples]`, aligned with noisy `[B, samples]`."""
-        features = torch.log1p(spectral_magnitude(self.stft(noisy), power=0.5))
+    @property
+    def encoder(self) -> SpectralMaskEncoder:
+        """The first layers, which share their weights with the network."""
+        layers = named_layers(self.network, self.layers)
+        if getattr(self.network, "causal", False):
+            attention = TransformerEncoder
+            layers = [CausalLayer(x) if isinstance(x, attention) else x for x in layers]
+        return SpectralMaskEncoder(layers, front=LogMagnitude(self.stft))
+
+    def enhance(
+        self, noisy: Tensor, lengths: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return enhanced `[B, samples]`."""
+        features = LogMagnitude(self.stft)(noisy)
         if self.takes_lengths:
             whole = torch.ones(noisy.shape[0], device=noisy.device)
             mask = self.network(features, whole if lengths is None else lengths)
@@ -80,118 +147,230 @@ class SpectralMaskEnhancer(TappedEnhancer):
             mask = self.network(features)
         mask = mask.reshape(features.shape).clamp(min=self.min_mask)
         magnitude = torch.expm1(mask * features)
-        return resynthesize(
+        enhanced = resynthesize(
             magnitude, noisy, self.stft, self.istft, normalize_wavs=False
         )
+        return enhanced, {}
 
 
-class WaveformEnhancer(TappedEnhancer):
-    """A network from waveform to waveform: SEGAN's generator, FCN, EnhanceResnet.
+class Framing(nn.Module):
+    """A clip as a waveform network takes it: filled up with zeros, with a channel.
+
+    Arguments
+    ---------
+    channel_dim : int or None
+        Where a dimension of size 1 for the channel comes.
+    multiple : int
+        The network takes multiples of so many samples.
+    margin : int
+        Zeros to add to the clip's end besides.
+    """
+
+    def __init__(
+        self, channel_dim: int | None = None, multiple: int = 1, margin: int = 0
+    ):
+        super().__init__()
+        self.channel_dim, self.multiple, self.margin = channel_dim, multiple, margin
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """Return the framed clips of `[B, samples]`."""
+        padded = waveforms.shape[1] + self.margin
+        waveforms = F.pad(waveforms, (0, self.margin + -padded % self.multiple))
+        if self.channel_dim is None:
+            return waveforms
+        return waveforms.unsqueeze(self.channel_dim)
+
+
+class WaveformEnhancer(Enhancer):
+    """A network from waveform to waveform, such as the FCN of waveform_map.
 
     Arguments
     ---------
     network : nn.Module
         Waveforms to waveforms, or to a tuple that begins with them.
-    parts, time_dim
-        As of `TappedEnhancer`.
-    channel_dim : int or None
-        Where the network wants a dimension of size 1 for the channel: 2 for
-        `[B, samples, 1]` (SEGAN, FCN), None for `[B, samples]` (EnhanceResnet).
-    multiple : int
-        The network takes multiples of so many samples: 2048 for SEGAN's eleven
-        strides of 2. The clip is filled up with zeros, and the output cut.
-    margin : int
-        Zeros to add to the clip's end besides, where the network returns fewer
-        samples than it takes (EnhanceResnet: its hop length).
+    layers : sequence of str
+        Names of the network's first layers, up to the bottleneck: the encoder.
+    time_dim : int
+        Which dimension of the layers' outputs is time.
+    channel_dim, multiple, margin
+        As of `Framing`: a channel on dim 2 for `[B, samples, 1]` (FCN), None for
+        `[B, samples]`.
 
     Example
     -------
-    >>> from speechbrain.lobes.models.segan_model import Generator
-    >>> generator = Generator(kernel_size=31, latent_vae=False, z_prob=False)
-    >>> parts = [f"EncodeLayers.{i}" for i in range(11)]
-    >>> enhancer = WaveformEnhancer(generator, parts, 2, channel_dim=2, multiple=2048)
+    >>> network = nn.Sequential(nn.Conv1d(1, 4, 9, padding=4), nn.Conv1d(4, 1, 1))
+    >>> enhancer = WaveformEnhancer(network, ["0"], time_dim=2, channel_dim=1)
     >>> enhancer(torch.randn(2, 3000)).shape
     torch.Size([2, 3000])
-    >>> list(enhancer.encoder(torch.randn(2, 3000))[-1].shape)
-    [2, 2, 1024]
     """
 
     def __init__(
         self,
         network: nn.Module,
-        parts: Sequence[str],
-        time_dim: int | Sequence[int] = 1,
+        layers: Sequence[str],
+        time_dim: int = 1,
         channel_dim: int | None = None,
         multiple: int = 1,
         margin: int = 0,
     ):
-        super().__init__(network, parts, time_dim)
-        self.channel_dim = channel_dim
-        self.multiple = multiple
-        self.margin = margin
+        super().__init__()
+        named_layers(network, layers)
+        self.network, self.layers, self.time_dim = network, tuple(layers), time_dim
+        self.front = Framing(channel_dim, multiple, margin)
 
-    def forward(self, noisy: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return enhanced `[B, samples]`, aligned with noisy `[B, samples]`."""
-        batch, samples = noisy.shape
-        padded = samples + self.margin
-        noisy = F.pad(noisy, (0, self.margin + -padded % self.multiple))
-        if self.channel_dim is not None:
-            noisy = noisy.unsqueeze(self.channel_dim)
-        enhanced = self.network(noisy)
+    @property
+    def encoder(self) -> LayerEncoder:
+        """The first layers, which share their weights with the network."""
+        layers = named_layers(self.network, self.layers)
+        return LayerEncoder(layers, self.time_dim, self.front)
+
+    def enhance(
+        self, noisy: Tensor, lengths: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return enhanced `[B, samples]`."""
+        enhanced = self.network(self.front(noisy))
         enhanced = enhanced if isinstance(enhanced, Tensor) else enhanced[0]
-        return fit_length(enhanced.reshape(batch, -1), samples)
+        return fit_length(enhanced.reshape(len(noisy), -1), noisy.shape[1]), {}
 
 
-class LearnedBasisEnhancer(TappedEnhancer):
+class SEGANEnhancer(WaveformEnhancer):
+    """SEGAN's generator: its encoder is the strided convolutions, `EncodeLayers`.
+
+    Arguments
+    ---------
+    network : nn.Module
+        `speechbrain.lobes.models.segan_model.Generator`.
+
+    Example
+    -------
+    >>> from speechbrain.lobes.models.segan_model import Generator
+    >>> generator = Generator(kernel_size=31, latent_vae=False, z_prob=False)
+    >>> enhancer = SEGANEnhancer(generator)
+    >>> list(enhancer.encoder(torch.randn(2, 3000)).stages[-1].shape)
+    [2, 2, 1024]
+    """
+
+    def __init__(self, network: nn.Module):
+        names = [f"EncodeLayers.{i}" for i in range(len(network.EncodeLayers))]
+        multiple = 2 ** len(names)  # of strides of 2
+        super().__init__(network, names, 2, channel_dim=2, multiple=multiple)
+
+    @property
+    def encoder(self) -> LayerEncoder:
+        """The strided convolutions, which share their weights with the network."""
+        layers = named_layers(self.network, self.layers)
+        front = Framing(1, self.front.multiple)
+        activation = partial(F.leaky_relu, negative_slope=0.3)
+        before = dict.fromkeys(range(1, len(layers)), activation)
+        return LayerEncoder(layers, 2, front, before)
+
+
+class EnhanceResnetEnhancer(WaveformEnhancer):
+    """SpeechBrain's EnhanceResnet: its encoder is the convolutions, `CNN`.
+
+    Arguments
+    ---------
+    network : nn.Module
+        `speechbrain.lobes.models.EnhanceResnet.EnhanceResnet`.
+
+    Example
+    -------
+    >>> from speechbrain.lobes.models.EnhanceResnet import EnhanceResnet
+    >>> enhancer = EnhanceResnetEnhancer(EnhanceResnet(channel_counts=[8, 8]))
+    >>> enhancer(torch.randn(2, 3000)).shape
+    torch.Size([2, 3000])
+    """
+
+    def __init__(self, network: nn.Module):
+        # The network drops what begins a last frame.
+        super().__init__(network, ["CNN"], margin=network.stft.hop_length)
+
+    @property
+    def encoder(self) -> LayerEncoder:
+        """The convolutions, which share their weights with the network."""
+        front = nn.Sequential(self.front, LogMagnitude(self.network.stft))
+        return LayerEncoder([self.network.CNN], 1, front)
+
+
+class LearnedBasisEnhancer(Enhancer):
     """Encoder, mask network and decoder: Conv-TasNet, DPRNN, SepFormer.
 
     All three use `dual_path.Encoder` and `Decoder` in SpeechBrain's recipes. Where the
-    decoder returns fewer samples than the clip has, zeros follow, as there.
+    decoder returns fewer samples than the clip has, zeros follow, as there. The encoder
+    is the learned basis and the mask network up to what its blocks return; of a
+    dual-path network the chunks are time.
 
     Arguments
     ---------
     encoder : nn.Module
-        Waveforms `[B, samples]` to a learned representation.
+        Waveforms `[B, samples]` to a learned representation `[B, N, T]`.
     masknet : nn.Module
-        That to masks with the sources on dim 0 (one source for enhancement).
+        `conv_tasnet.MaskNet` or `dual_path.Dual_Path_Model`, of one source.
     decoder : nn.Module
         The masked representation to waveforms.
-    parts, time_dim
-        As of `TappedEnhancer`; the names begin with `encoder` or `masknet`.
 
     Example
     -------
-    >>> from speechbrain.lobes.models import dual_path
     >>> block = lambda: dual_path.SBRNNBlock(16, 16, 1, "LSTM", bidirectional=True)
     >>> enhancer = LearnedBasisEnhancer(
     ...     dual_path.Encoder(16, 32),
     ...     dual_path.Dual_Path_Model(32, 16, block(), block(), K=20, num_spks=1),
     ...     dual_path.Decoder(in_channels=32, out_channels=1, kernel_size=16, stride=8),
-    ...     parts=["encoder", "masknet.norm", "masknet.conv1d", "masknet.dual_mdl.0"],
-    ...     time_dim=[2, 2, 2, 3],
     ... )
     >>> enhancer(torch.randn(2, 8003)).shape
     torch.Size([2, 8003])
     """
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        masknet: nn.Module,
-        decoder: nn.Module,
-        parts: Sequence[str],
-        time_dim: int | Sequence[int] = 1,
-    ):
-        network = nn.ModuleDict(
+    def __init__(self, encoder: nn.Module, masknet: nn.Module, decoder: nn.Module):
+        super().__init__()
+        self.network = nn.ModuleDict(
             {"encoder": encoder, "masknet": masknet, "decoder": decoder}
         )
-        super().__init__(network, parts, time_dim)
 
-    def forward(self, noisy: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return enhanced `[B, samples]`, aligned with noisy `[B, samples]`."""
-        batch, samples = noisy.shape
+    @property
+    def encoder(self) -> LayerEncoder:
+        """The first layers, which share their weights with the network."""
+        basis, mask = self.network["encoder"], self.network["masknet"]
+        if isinstance(mask, dual_path.Dual_Path_Model):
+            if mask.use_global_pos_enc:
+                raise ValueError("use_global_pos_enc: such a network has no encoder.")
+            layers = [basis, mask.norm, mask.conv1d, *mask.dual_mdl]
+            time_dims = [2, 2, 2] + [3] * mask.num_layers
+            return LayerEncoder(layers, time_dims, before={3: partial(_chunks, mask)})
+        layers = [
+            basis,
+            mask.layer_norm,
+            mask.bottleneck_conv1x1,
+            mask.temporal_conv_net,
+        ]
+        return LayerEncoder(layers, [2, 1, 1, 1], before={1: _time_on_dim_1})
+
+    def enhance(
+        self, noisy: Tensor, lengths: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return enhanced `[B, samples]`."""
         encoded = self.network["encoder"](noisy)
         masks = self.network["masknet"](encoded)
         enhanced = self.network["decoder"](encoded * masks[0])
         # The decoder drops the batch's dimension where it is 1.
-        return fit_length(enhanced.reshape(batch, -1), samples)
+        return fit_length(enhanced.reshape(len(noisy), -1), noisy.shape[1]), {}
+
+
+def _chunks(masknet: nn.Module, x: Tensor) -> Tensor:
+    """Return overlapping chunks `[B, N, K, chunks]` of `[B, N, T]`."""
+    return masknet._Segmentation(x, masknet.K)[0]
+
+
+def _time_on_dim_1(x: Tensor) -> Tensor:
+    return x.transpose(1, 2)
+
+
+def fit_length(waveforms: Tensor, samples: int) -> Tensor:
+    """Cut, or fill up with zeros at the end, to `[B, samples]`.
+
+    Example
+    -------
+    >>> fit_length(torch.ones(1, 3), 5)
+    tensor([[1., 1., 1., 0., 0.]])
+    """
+    return F.pad(waveforms, (0, samples - waveforms.shape[1]))

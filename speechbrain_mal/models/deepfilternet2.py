@@ -5,15 +5,18 @@ real-time speech enhancement on embedded devices for full-band audio", IWAENC 20
 Weights of the public code load by name (`load_public_weights`) and give its output.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from speechbrain_mal.contracts import Enhancer
 from speechbrain_mal.models.decoders import DFDecoder, DFDecoderState, ERBDecoder
 from speechbrain_mal.models.encoder import DeepFilterNet2Encoder, EncoderState
 from speechbrain_mal.models.frontend import FrontEnd
+from speechbrain_mal.models.public_weights import check_public_config
 
 
 class NetworkState(NamedTuple):
@@ -24,7 +27,7 @@ class NetworkState(NamedTuple):
     df_decoder: DFDecoderState
 
 
-class DeepFilterNet2(nn.Module):
+class DeepFilterNet2(Enhancer):
     """DeepFilterNet2: ERB gains, then a complex filter over time in the lowest bins.
 
     Arguments
@@ -42,7 +45,7 @@ class DeepFilterNet2(nn.Module):
     df_order : int
         Frames each deep filter spans.
     df_lookahead : int
-        Frames of the future among them.
+        Frames of the future among them, fewer than `df_order`.
     lookahead : int
         Frames of the future in the features.
     channels : int
@@ -55,11 +58,14 @@ class DeepFilterNet2(nn.Module):
         GRU layers of the DF decoder.
     linear_groups : int
         Groups of the grouped linear layers.
+    tau_seconds : float
+        Time constant of the features' running means, in seconds.
 
     Raises
     ------
     ValueError
-        When a size does not divide as the layers need it.
+        When a size does not divide as the layers need it, or the deep filter's frames
+        do not include the present one.
 
     Example
     -------
@@ -91,6 +97,7 @@ class DeepFilterNet2(nn.Module):
         erb_layers: int = 2,
         df_layers: int = 2,
         linear_groups: int = 8,
+        tau_seconds: float = 1.0,
     ):
         super().__init__()
         if erb_bands % 8 or df_bins % 2:
@@ -98,6 +105,13 @@ class DeepFilterNet2(nn.Module):
                 f"erb_bands ({erb_bands}) must be a multiple of 8 and df_bins "
                 f"({df_bins}) of 2."
             )
+        if not 0 <= df_lookahead < df_order:
+            raise ValueError(
+                f"df_lookahead ({df_lookahead}) must be 0 or more and less than "
+                f"df_order ({df_order}): the present frame is one of the filter's."
+            )
+        self.min_erb_bins = min_erb_bins
+        self.tau_seconds = tau_seconds
         self.df_order = df_order
         self.df_lookahead = df_lookahead
         front_end = FrontEnd(
@@ -107,6 +121,7 @@ class DeepFilterNet2(nn.Module):
             erb_bands,
             min_erb_bins,
             df_bins,
+            tau_seconds,
         )
         self.sample_rate = sample_rate
         self.encoder = DeepFilterNet2Encoder(
@@ -126,41 +141,22 @@ class DeepFilterNet2(nn.Module):
             linear_groups,
         )
 
-    def forward(
-        self,
-        noisy: Tensor,
-        lengths: Tensor | None = None,
-        return_auxiliary: bool = False,
-    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """Enhance a batch of waveforms.
+    def enhance(
+        self, noisy: Tensor, lengths: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return enhanced `[B, samples]`, and `local_snr` in dB, `[B, T]`.
 
-        Arguments
-        ---------
-        noisy : Tensor
-            `[B, samples]`.
-        lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`; with them a clip's result does not
-            depend on its padding, which has to be zero.
-        return_auxiliary : bool
-            Return what `DeepFilterNetLoss` trains besides the waveform, too.
-
-        Returns
-        -------
-        enhanced : Tensor
-            `[B, samples]`, aligned with `noisy`.
-        auxiliary : dict
-            With `return_auxiliary`: `local_snr` in dB, `[B, T]`.
+        With `lengths` a clip's result does not depend on its padding, which has to be
+        zero.
         """
         front_end = self.encoder.front_end
         spectrum = front_end.analysis(noisy)
-        frames = self.encoder.frames(noisy, lengths)
+        frames = front_end.clip_frames(noisy, lengths)
         gains, taps, embedding = self._estimate(*self.encoder.inputs(spectrum, frames))
         masked = spectrum * (gains.float() @ front_end.erb_spread)
         # Not `view_as_complex`: torch.compile can't pass on a complex view of reals.
         enhanced = self.deep_filter(masked, torch.complex(*taps.unbind(-1)))
         waveforms = front_end.synthesis(enhanced, noisy.shape[-1])
-        if not return_auxiliary:
-            return waveforms
         return waveforms, {"local_snr": self.encoder.local_snr(embedding)}
 
     def step(
@@ -235,20 +231,27 @@ class DeepFilterNet2(nn.Module):
         low = (spectrum[..., :bins].unfold(1, self.df_order, 1) * taps).sum(-1)
         return torch.cat([low, spectrum[:, past : past + frames, bins:]], dim=-1)
 
-    def load_public_weights(self, weights: dict[str, Tensor]) -> None:
+    def load_public_weights(
+        self, weights: dict[str, Tensor], config: str | Path
+    ) -> None:
         """Load a state dict of the public package's `DfNet`, strictly.
 
         Arguments
         ---------
         weights : dict
-            State dict of `df.deepfilternet2.DfNet` with deep filtering, of the same
-            sizes as this model.
+            State dict of `df.deepfilternet2.DfNet`.
+        config : str or Path
+            The package's `config.ini`, which lies beside its `checkpoints/`;
+            `settings_from_public_config` has the arguments for the model of it.
 
         Raises
         ------
+        ValueError
+            When the file describes another model than this one.
         RuntimeError
             When a weight is missing, unexpected or of another shape.
         """
+        check_public_config(config, self)
         constant = ("erb_fb", "mask.")  # the filter bank, which the package registers
         self.load_state_dict(
             {

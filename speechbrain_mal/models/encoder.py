@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_mal.contracts import Encoder, Features
 from speechbrain_mal.models.frontend import FrontEnd
 from speechbrain_mal.models.layers import ConvBlock, GroupedLinear, SqueezedGRU
 
@@ -20,7 +21,7 @@ class EncoderState(NamedTuple):
     gru: Tensor  # [1, B, E]
 
 
-class DeepFilterNet2Encoder(nn.Module):
+class DeepFilterNet2Encoder(Encoder):
     """Waveform to the embedding of every frame: DeepFilterNet2's front half.
 
     Arguments
@@ -40,8 +41,8 @@ class DeepFilterNet2Encoder(nn.Module):
     -------
     >>> front_end = FrontEnd(sample_rate=16000, n_fft=320, hop_length=160)
     >>> encoder = DeepFilterNet2Encoder(front_end, channels=16, embedding_size=64)
-    >>> stages = encoder(torch.randn(2, 16000))
-    >>> [list(stage.shape) for stage in stages][-1]
+    >>> stages, frames = encoder(torch.randn(2, 16000))
+    >>> list(stages[-1].shape)
     [2, 102, 64]
     """
 
@@ -55,6 +56,7 @@ class DeepFilterNet2Encoder(nn.Module):
     ):
         super().__init__()
         self.front_end = front_end
+        self.sample_rate = front_end.sample_rate
         self.lookahead = lookahead
         bands, bins = front_end.erb_spread.shape[0], front_end.df_bins
         self.erb_conv0 = ConvBlock(1, channels, (3, 3))
@@ -72,33 +74,17 @@ class DeepFilterNet2Encoder(nn.Module):
         )
         self.lsnr_fc = nn.Sequential(nn.Linear(embedding_size, 1), nn.Sigmoid())
 
-    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Features:
         """Return every stage's features of a batch of waveforms.
 
-        Arguments
-        ---------
-        waveforms : Tensor
-            `[B, samples]`.
-        lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`. With them the features of a clip
-            do not depend on its padding, which has to be zero.
-
-        Returns
-        -------
-        list of Tensor
-            Shallow to deep, time on dim 1: four stages of the ERB path and two of
-            the DF path `[B, T, F, C]`, then the embedding `[B, T, embedding_size]`.
+        Shallow to deep: four stages of the ERB path and two of the DF path
+        `[B, T, F, C]`, then the embedding `[B, T, embedding_size]`. With `lengths` the
+        features of a clip do not depend on its padding, which has to be zero.
         """
-        frames = self.frames(waveforms, lengths)
-        return self.encode(self.front_end.analysis(waveforms), frames)
-
-    def frames(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """Return the frames of every clip, `[B]`, or None where no lengths are."""
-        return self.front_end.clip_frames(waveforms, lengths)
-
-    def encode(self, spectrum: Tensor, frames: Tensor | None = None) -> list[Tensor]:
-        """Return the stages as `forward` does, from a complex spectrum `[B, T, F]`."""
-        return self.step(*self.inputs(spectrum, frames))[0]
+        frames = self.front_end.clip_frames(waveforms, lengths)
+        spectrum = self.front_end.analysis(waveforms)
+        stages, _ = self.step(*self.inputs(spectrum, frames))
+        return Features(stages, None if frames is None else [frames] * len(stages))
 
     def inputs(
         self, spectrum: Tensor, frames: Tensor | None = None

@@ -1,12 +1,13 @@
 """DeepFilterNet2's input features as an encoder: what it hears before it learns."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from speechbrain_mal.contracts import Encoder, Features
 from speechbrain_mal.models.frontend import FrontEnd
 
 
-class InputFeatures(nn.Module):
+class InputFeatures(Encoder):
     """Waveform to the ERB and the complex feature; no weights, nothing learned.
 
     The control for any loss on learned features: gains of deep feature losses have been
@@ -21,15 +22,16 @@ class InputFeatures(nn.Module):
     Example
     -------
     >>> features = InputFeatures(FrontEnd(16000, n_fft=320, hop_length=160))
-    >>> [list(stage.shape) for stage in features(torch.randn(2, 16000))]
+    >>> [list(stage.shape) for stage in features(torch.randn(2, 16000)).stages]
     [[2, 102, 32], [2, 102, 96, 2]]
     """
 
     def __init__(self, front_end: FrontEnd):
         super().__init__()
         self.front_end = front_end
+        self.sample_rate = front_end.sample_rate
 
-    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Features:
         """Return the ERB feature `[B, T, bands]` and the complex one `[B, T, bins, 2]`.
 
         Arguments
@@ -39,10 +41,7 @@ class InputFeatures(nn.Module):
         lengths : Tensor, optional
             SpeechBrain's relative lengths, `[B]`. Features beyond are zero.
         """
-        frames = self.frames(waveforms, lengths)
+        frames = self.front_end.clip_frames(waveforms, lengths)
         erb, low = self.front_end.features(self.front_end.analysis(waveforms), frames)
-        return [erb, torch.view_as_real(low)]
-
-    def frames(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """Return the frames of every clip, `[B]`, or None where no lengths are."""
-        return self.front_end.clip_frames(waveforms, lengths)
+        stages = [erb, torch.view_as_real(low)]
+        return Features(stages, None if frames is None else [frames, frames])

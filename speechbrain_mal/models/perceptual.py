@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.transforms import Resample
 
+from speechbrain_mal.contracts import PlainEncoder
 from speechbrain_mal.extras import require
 
 
-class CDPAMEncoder(nn.Module):
+class CDPAMEncoder(PlainEncoder):
     """Features of CDPAM, a learned metric of perceptual similarity.
 
     P. Manocha, Z. Jin, R. Zhang, A. Finkelstein, "CDPAM: Contrastive learning for
@@ -36,7 +37,6 @@ class CDPAMEncoder(nn.Module):
     pretrained = True
 
     def __init__(self, sample_rate: int = 16000):
-        super().__init__()
         cdpam = require("cdpam", "perceptual")
         base_encoder = require("cdpam.models", "perceptual").base_encoder
         # Pickled in a way that the safe loader does not know, inside the package: who
@@ -45,14 +45,14 @@ class CDPAMEncoder(nn.Module):
         path = Path(cdpam.__file__).parent / name
         state = torch.load(path, "cpu", weights_only=False)["state"]
         prefix = "base_encoder."
-        self.network = base_encoder(n_layers=16, nefilters=64)
+        super().__init__(base_encoder(n_layers=16, nefilters=64))
         self.network.load_state_dict(
             {k.removeprefix(prefix): v for k, v in state.items() if prefix in k}
         )
         self.sample_rate = sample_rate
         self.resample = Resample(sample_rate, self.network_rate)
 
-    def forward(self, waveforms: Tensor) -> list[Tensor]:
+    def stages(self, waveforms: Tensor) -> list[Tensor]:
         """Return features, shallow to deep.
 
         The four blocks of the network, `[B, T, C]`, then what CDPAM itself compares:
@@ -75,7 +75,7 @@ class CDPAMEncoder(nn.Module):
         return [*features, F.normalize(acoustic, dim=1)[:, None]]
 
 
-class DistillMOSEncoder(nn.Module):
+class DistillMOSEncoder(PlainEncoder):
     """Features of Distill-MOS, a small predictor of mean opinion scores.
 
     B. Stahl, H. Gamper, "Distillation and pruning for scalable self-supervised
@@ -98,16 +98,15 @@ class DistillMOSEncoder(nn.Module):
     pretrained = True
 
     def __init__(self, sample_rate: int = 16000):
-        super().__init__()
         network = require("distillmos", "perceptual").ConvTransformerSQAModel().cnn
-        self.win_length, self.hop_length = network.win_length, network.hop_length
         # Faster on a CPU with the channels innermost: benchmarks/loss_cost.py.
-        self.network = network.cnn.to(memory_format=torch.channels_last)
+        super().__init__(network.cnn.to(memory_format=torch.channels_last))
+        self.win_length, self.hop_length = network.win_length, network.hop_length
         self.register_buffer("window", torch.hann_window(self.win_length))
         self.sample_rate = sample_rate
         self.resample = Resample(sample_rate, self.network_rate)
 
-    def forward(self, waveforms: Tensor) -> list[Tensor]:
+    def stages(self, waveforms: Tensor) -> list[Tensor]:
         """Return the six layers' features, `[B, T, C, F]`, shallow to deep.
 
         Arguments

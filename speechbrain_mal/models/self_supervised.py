@@ -4,10 +4,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.transforms import Resample
 
+from speechbrain_mal.contracts import PlainEncoder
+
 NETWORK_RATE = 16000  # Hz, of every published WavLM, wav2vec 2.0 and HuBERT
 
 
-class SelfSupervisedEncoder(nn.Module):
+class SelfSupervisedEncoder(PlainEncoder):
     """Features of a self-supervised speech model, for `DeepFeatureLoss`.
 
     The deepest of the convolutional layers is the paper's choice for WavLM-Base-Plus;
@@ -44,20 +46,19 @@ class SelfSupervisedEncoder(nn.Module):
     def __init__(
         self, network: nn.Module, sample_rate: int = 16000, transformer: bool = False
     ):
-        super().__init__()
+        super().__init__(network)
         model = getattr(network, "model", None)
         if not hasattr(getattr(model, "feature_extractor", None), "conv_layers"):
             raise ValueError(
                 f"network is a {type(network).__name__}, and has no convolutional "
                 "feature extractor: give it SpeechBrain's WavLM, Wav2Vec2 or HuBERT."
             )
-        self.model = model
-        self.normalize = network.normalize_wav
+        self.network, self.normalize = model, network.normalize_wav
         self.transformer = transformer
         self.sample_rate = sample_rate
         self.resample = Resample(sample_rate, NETWORK_RATE)
 
-    def forward(self, waveforms: Tensor) -> list[Tensor]:
+    def stages(self, waveforms: Tensor) -> list[Tensor]:
         """Return every layer's features, `[B, T, C]`, shallow to deep.
 
         Arguments
@@ -69,9 +70,9 @@ class SelfSupervisedEncoder(nn.Module):
         if self.normalize:
             waveforms = F.layer_norm(waveforms, waveforms.shape[1:])
         features, hidden = [], waveforms[:, None]
-        for layer in self.model.feature_extractor.conv_layers:
+        for layer in self.network.feature_extractor.conv_layers:
             hidden = layer(hidden)
             features.append(hidden.transpose(1, 2))
         if self.transformer:
-            features += self.model(waveforms, output_hidden_states=True).hidden_states
+            features += self.network(waveforms, output_hidden_states=True).hidden_states
         return features

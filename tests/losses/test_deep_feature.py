@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from speechbrain_mal.contracts import PlainEncoder
 from speechbrain_mal.losses import DeepFeatureLoss, ModelAsLoss
 from speechbrain_mal.models import InputFeatures
 
@@ -18,7 +19,7 @@ class LogSpectrum(nn.Module):
 @pytest.fixture(params=["input features", "plain"])
 def encoder(request, small_model):
     if request.param == "plain":
-        return LogSpectrum()
+        return PlainEncoder(LogSpectrum())
     return InputFeatures(small_model.encoder.front_end)
 
 
@@ -50,8 +51,7 @@ def test_padding_never_changes_the_value(encoder, speech, distance, normalize):
 
 def test_squared_distance_by_hand(encoder, speech):
     noisy = speech + 0.01
-    a, b = encoder(noisy), encoder(speech)
-    a, b = (a[-1], b[-1]) if isinstance(a, list) else (a, b)
+    a, b = encoder(noisy).stages[-1], encoder(speech).stages[-1]
     value = DeepFeatureLoss(encoder, distance="mse")(noisy, speech)
     torch.testing.assert_close(value, (a - b).square().mean())
 
@@ -69,11 +69,14 @@ def test_normalized_layers_weigh_alike_at_any_scale(speech, distance):
     noisy = speech + 0.01
     arguments = {"layers": [0, 1], "distance": distance}
     values = [
-        DeepFeatureLoss(Scaled(*factors), normalize=True, **arguments)(noisy, speech)
+        DeepFeatureLoss(PlainEncoder(Scaled(*factors)), normalize=True, **arguments)(
+            noisy, speech
+        )
         for factors in ((1.0, 1.0), (1000.0, 0.01))
     ]
     torch.testing.assert_close(*values)
-    plain = DeepFeatureLoss(Scaled(1000.0, 0.01), **arguments)(noisy, speech)
+    loud = PlainEncoder(Scaled(1000.0, 0.01))
+    plain = DeepFeatureLoss(loud, **arguments)(noisy, speech)
     assert plain > 100 * values[0]  # where the loud layer is all there is
 
 
@@ -124,12 +127,12 @@ def test_features_without_a_time_axis_are_refused(loss_class, speech):
 
     for encoder in (Pooled(), Random()):
         with pytest.raises(ValueError, match=r"stage -1 .* have to be \[B, T, ...\]"):
-            loss_class(encoder)(speech, speech)
+            loss_class(PlainEncoder(encoder))(speech, speech)
 
 
 def test_unknown_distance_is_named():
     with pytest.raises(ValueError, match="'l1' or 'mse', not 'l2'"):
-        DeepFeatureLoss(LogSpectrum(), distance="l2")
+        DeepFeatureLoss(PlainEncoder(LogSpectrum()), distance="l2")
 
 
 @pytest.mark.parametrize("loss_class", [DeepFeatureLoss, ModelAsLoss])
@@ -138,14 +141,17 @@ def test_mistakes_are_named(loss_class, speech):
         def forward(self, waveforms):
             return [super().forward(waveforms)]
 
-    with pytest.raises(TypeError, match=r"encoder is a NoneType.*docs/your_model.md"):
-        loss_class(None)
+    for wrong in (None, LogSpectrum()):
+        with pytest.raises(TypeError, match=r"not an Encoder.*PlainEncoder\(network\)"):
+            loss_class(wrong)
+    with pytest.raises(TypeError, match="network is a NoneType"):
+        PlainEncoder(None)
     for layers in ([], ["conv1"], "conv1", -1, None):
         with pytest.raises(ValueError, match=r"layers is a list of indices.*not "):
-            loss_class(LogSpectrum(), layers=layers)
+            loss_class(PlainEncoder(LogSpectrum()), layers=layers)
     with pytest.raises(IndexError, match=r"layers \[1\]: the encoder returns 1 stage"):
-        loss_class(Single(), layers=[1])(speech, speech)
+        loss_class(PlainEncoder(Single()), layers=[1])(speech, speech)
     with pytest.raises(ValueError, match=r"\[4, 23999\] and clean \[4, 24000\].*Cut"):
-        loss_class(LogSpectrum())(speech[:, :-1], speech)
+        loss_class(PlainEncoder(LogSpectrum()))(speech[:, :-1], speech)
     with pytest.raises(ValueError, match=r"have to be \[B, samples\]"):
-        loss_class(LogSpectrum())(speech[..., None], speech[..., None])
+        loss_class(PlainEncoder(LogSpectrum()))(speech[..., None], speech[..., None])

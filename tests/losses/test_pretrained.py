@@ -8,7 +8,8 @@ from recipe_run import make_brain
 from speechbrain.utils.checkpoints import Checkpointer
 from torch import nn
 
-from speechbrain_mal.losses import AddedTerm, DeepFeatureLoss, ModelAsLoss
+from speechbrain_mal.contracts import PlainEncoder
+from speechbrain_mal.losses import AuxiliaryLoss, DeepFeatureLoss, ModelAsLoss
 from speechbrain_mal.models import (
     CDPAMEncoder,
     DistillMOSEncoder,
@@ -16,17 +17,16 @@ from speechbrain_mal.models import (
 )
 
 
-class Frames(nn.Module):
+class Frames(PlainEncoder):
     """A network of 200 kB."""
 
     def __init__(self, pretrained, seed=0):
-        super().__init__()
         torch.manual_seed(seed)
+        super().__init__(nn.Conv1d(1, 500, 100, stride=100))
         self.pretrained = pretrained
-        self.conv = nn.Conv1d(1, 500, 100, stride=100)
 
-    def forward(self, waveforms):
-        return self.conv(waveforms[:, None]).transpose(1, 2)
+    def stages(self, waveforms):
+        return [self.network(waveforms[:, None]).transpose(1, 2)]
 
 
 def same(a, b):
@@ -46,7 +46,7 @@ def test_checkpoint_is_small_and_goes_on_alike(tmp_path, speech):
     sizes = {}
     for pretrained in (True, False):
         folder = tmp_path / str(pretrained)
-        terms = [AddedTerm(DeepFeatureLoss(Frames(pretrained))) for _ in range(2)]
+        terms = [AuxiliaryLoss(DeepFeatureLoss(Frames(pretrained))) for _ in range(2)]
         enhanced = (speech + 0.01).requires_grad_()
         own = enhanced.square().mean()
         terms[0](own, enhanced, speech)
@@ -77,9 +77,9 @@ def test_loading_is_strict(speech):
 
 
 def test_another_network_is_refused():
-    state = AddedTerm(DeepFeatureLoss(Frames(True))).state_dict()
-    other = AddedTerm(DeepFeatureLoss(Frames(True, seed=1)))
-    with pytest.raises(ValueError, match=r"added.encoder: this Frames has other we"):
+    state = AuxiliaryLoss(DeepFeatureLoss(Frames(True))).state_dict()
+    other = AuxiliaryLoss(DeepFeatureLoss(Frames(True, seed=1)))
+    with pytest.raises(ValueError, match=r"loss.encoder: this Frames has other we"):
         other.load_state_dict(state)
 
 
@@ -88,7 +88,7 @@ def test_encoder_that_changes_is_saved():
     live = Frames(pretrained=True)
     mal = ModelAsLoss(live)
     with torch.no_grad():
-        live.conv.weight += 1.0
+        live.network.weight += 1.0
     mal.refresh()
     resumed = ModelAsLoss(Frames(pretrained=True))
     resumed.load_state_dict(copy.deepcopy(mal.state_dict()))
@@ -101,7 +101,7 @@ def test_random_encoder_is_saved(tmp_path):
         make_brain(tmp_path, "mal_random", baseline_folder="x", seed=seed).loss
         for seed in (1, 2)
     ]
-    first, second = (loss.added["random"].encoder for loss in losses)
+    first, second = (loss.added["random"].loss.encoder for loss in losses)
     assert not same(first, second)
     losses[1].load_state_dict(copy.deepcopy(losses[0].state_dict()))
     assert same(first, second)

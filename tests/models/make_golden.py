@@ -1,4 +1,4 @@
-"""Write what the public package computes: `golden/*.npz` and `golden_loss.npz`.
+"""Write what the public package computes: `golden/` and `golden_loss.npz`.
 
 The package needs another numpy than this project, and so a venv of its own::
 
@@ -6,14 +6,19 @@ The package needs another numpy than this project, and so a venv of its own::
     public/bin/pip install "deepfilternet==0.5.6" "numpy<2" torch torchaudio soundfile
     public/bin/python tests/models/make_golden.py
 
-Each file of `golden/` is one model: `conf` (the arguments of this project's
+Each `golden/*.npz` is one model: `conf` (the arguments of this project's
 `DeepFilterNet2`, as JSON), weights (`w.<name>` of the package's state dict), `noisy`,
 and what the package makes of it: `feat_erb`, `feat_spec`, `emb`, `erb_mask`, `lsnr`,
-`enhanced`. `golden_loss.npz` has clips and the package's values of its loss terms.
+`enhanced`. `golden/defaults.ini` is the package's own configuration file, of all that
+its model reads and no file has named. `golden_loss.npz` has clips and the package's
+values of its loss terms.
 """
 
+import configparser
+import io
 import json
 import sys
+import tempfile
 import types
 from pathlib import Path
 
@@ -80,49 +85,74 @@ CONFIGURATIONS = {
     },
 }
 
-# Our argument to the package's section and option.
+# Our argument to the package's section and option. The published files name the deep
+# filter's settings in the model's section, from where the package moves them.
 OPTIONS = {
-    "sample_rate": ("DF", "SR"),
-    "n_fft": ("DF", "FFT_SIZE"),
-    "hop_length": ("DF", "HOP_SIZE"),
-    "erb_bands": ("DF", "NB_ERB"),
-    "min_erb_bins": ("DF", "MIN_NB_ERB_FREQS"),
-    "df_bins": ("DF", "NB_DF"),
-    "df_order": ("DF", "DF_ORDER"),
-    "df_lookahead": ("DF", "DF_LOOKAHEAD"),
-    "lookahead": ("deepfilternet", "CONV_LOOKAHEAD"),
-    "channels": ("deepfilternet", "CONV_CH"),
-    "embedding_size": ("deepfilternet", "EMB_HIDDEN_DIM"),
-    "df_hidden_size": ("deepfilternet", "DF_HIDDEN_DIM"),
-    "df_layers": ("deepfilternet", "DF_NUM_LAYERS"),
-    "linear_groups": ("deepfilternet", "LINEAR_GROUPS"),
+    "sample_rate": ("df", "sr"),
+    "n_fft": ("df", "fft_size"),
+    "hop_length": ("df", "hop_size"),
+    "erb_bands": ("df", "nb_erb"),
+    "min_erb_bins": ("df", "min_nb_erb_freqs"),
+    "df_bins": ("df", "nb_df"),
+    "df_order": ("deepfilternet", "df_order"),
+    "df_lookahead": ("deepfilternet", "df_lookahead"),
+    "lookahead": ("deepfilternet", "conv_lookahead"),
+    "channels": ("deepfilternet", "conv_ch"),
+    "embedding_size": ("deepfilternet", "emb_hidden_dim"),
+    "df_hidden_size": ("deepfilternet", "df_hidden_dim"),
+    "df_layers": ("deepfilternet", "df_num_layers"),
+    "linear_groups": ("deepfilternet", "linear_groups"),
+}
+# DeepFilterNet2's published configuration, where it is not the default.
+PUBLISHED = {
+    "df_pathway_kernel_size_t": "5",
+    "df_n_iter": "1",
+    "enc_concat": "True",
+    "gru_type": "squeeze",
+    "gru_groups": "8",
+    "group_shuffle": "False",
+    "df_output_layer": "groupedlinear",
+    "dfop_method": "df",
 }
 
 
-def public_model(conf: dict[str, int]) -> tuple[nn.Module, "DF"]:  # noqa: F821
-    """Configure the package, globally as it has it; return a model and a `libdf.DF`."""
+def config_ini(conf: dict[str, int]) -> str:
+    """Return the package's configuration file of a model: published, but for `conf`."""
+    parser = configparser.ConfigParser()
+    parser["train"] = {"model": "deepfilternet2", "device": "cpu"}
+    parser["df"] = {}
+    parser["deepfilternet"] = PUBLISHED
+    for name, (section, option) in OPTIONS.items():
+        parser[section][option] = str(conf[name])
+    # The package counts the embedding's layer, too.
+    parser["deepfilternet"]["emb_num_layers"] = str(conf["erb_layers"] + 1)
+    text = io.StringIO()
+    parser.write(text)
+    return text.getvalue()
+
+
+def public_config() -> "Config":  # noqa: F821
+    """Return the package's global configuration."""
     # Newer versions of torchaudio lack a module of which the package takes one name.
     backend = types.ModuleType("torchaudio.backend.common")
     backend.AudioMetaData = object
     sys.modules.setdefault("torchaudio.backend", types.ModuleType("backend"))
     sys.modules.setdefault("torchaudio.backend.common", backend)
     from df.config import config
+
+    return config
+
+
+def public_model(conf: dict[str, int]) -> tuple[nn.Module, "DF"]:  # noqa: F821
+    """Configure the package, globally as it has it; return a model and a `libdf.DF`."""
+    config = public_config()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.ini"
+        path.write_text(config_ini(conf))
+        config.load(str(path), allow_reload=True)
     from df.deepfilternet2 import init_model
     from libdf import DF
 
-    config.use_defaults(allow_reload=True)
-    for name, (section, option) in OPTIONS.items():
-        config.set(option, conf[name], int, section)
-    # DeepFilterNet2's published configuration, where it is not the default.
-    section = "deepfilternet"
-    config.set("EMB_NUM_LAYERS", conf["erb_layers"] + 1, int, section)
-    config.set("DF_PATHWAY_KERNEL_SIZE_T", 5, int, section)
-    config.set("DF_N_ITER", 1, int, section)
-    config.set("ENC_CONCAT", True, bool, section)
-    config.set("GRU_TYPE", "squeeze", str, section)
-    config.set("DF_OUTPUT_LAYER", "groupedlinear", str, section)
-    config.set("DFOP_METHOD", "df", str, section)
-    config.set("DEVICE", "cpu", str, "train")
     state = DF(
         sr=conf["sample_rate"],
         fft_size=conf["n_fft"],
@@ -131,6 +161,17 @@ def public_model(conf: dict[str, int]) -> tuple[nn.Module, "DF"]:  # noqa: F821
         min_nb_erb_freqs=conf["min_erb_bins"],
     )
     return init_model(state), state
+
+
+def record_defaults() -> None:
+    """Write `golden/defaults.ini`."""
+    config = public_config()
+    config.use_defaults(allow_reload=True)
+    from df.deepfilternet2 import ModelParams
+
+    ModelParams()  # what a file does not name, the package notes as it reads it
+    config.modified = True
+    config.save(str(HERE / "golden" / "defaults.ini"))
 
 
 @torch.no_grad()
@@ -251,6 +292,7 @@ def record_loss(seed: int = 0) -> None:
 
 if __name__ == "__main__":
     (HERE / "golden").mkdir(exist_ok=True)
+    record_defaults()
     for seed, (name, changes) in enumerate(CONFIGURATIONS.items()):
         record_model(name, {**COMMON, **changes}, seed)
     record_loss()

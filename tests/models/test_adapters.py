@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 from hyperpyyaml import load_hyperpyyaml
+from speechbrain.lobes.models import dual_path
+from speechbrain.lobes.models.transformer.TransformerSE import CNNTransformerSE
 from torch import nn
+from torch.nn import functional as F
 
+from speechbrain_mal.contracts import Enhancer
 from speechbrain_mal.losses import ModelAsLoss
 from speechbrain_mal.models import (
+    LayerEncoder,
+    LearnedBasisEnhancer,
     SpectralMaskEnhancer,
-    TappedEnhancer,
     WaveformEnhancer,
 )
 
@@ -54,7 +59,7 @@ def test_every_model_file_is_tested():
 @pytest.mark.parametrize("name", SMALL)
 def test_what_a_recipe_takes_from_the_file(name, speech):
     model = load(name)
-    assert model["encoder"] is model["enhancer"].encoder
+    assert storages(model["encoder"]) == storages(model["enhancer"].encoder)
     assert model["front_end"].analysis(speech).shape[-1] == 161
 
 
@@ -83,8 +88,9 @@ def test_encoder_is_a_part_of_the_model(enhancer):
 
 def test_time_is_dim_1(enhancer):
     enhancer.eval()
-    short, long = (enhancer.encoder(torch.randn(2, n)) for n in (16384, 32768))
-    assert len(short) == len(enhancer.encoder.parts)
+    encoder = enhancer.encoder
+    short, long = (encoder(torch.randn(2, n)).stages for n in (16384, 32768))
+    assert len(short) == len(encoder.layers)
     for a, b in zip(short, long, strict=True):
         assert a.shape[0] == 2
         assert a.shape[2:] == b.shape[2:]
@@ -93,7 +99,7 @@ def test_time_is_dim_1(enhancer):
 
 def test_model_as_loss_takes_it(enhancer):
     noisy, clean = torch.randn(2, 2, 9001)
-    mal = ModelAsLoss(enhancer.encoder, layers=range(len(enhancer.encoder.parts)))
+    mal = ModelAsLoss(enhancer.encoder, layers=range(len(enhancer.encoder.layers)))
     live, copied = storages(enhancer), storages(mal.encoder)
     assert not live & copied
     assert mal(clean, clean, torch.tensor([1.0, 0.5])).item() == 0
@@ -103,7 +109,7 @@ def test_model_as_loss_takes_it(enhancer):
     gradients = [p.grad for p in enhancer.parameters() if p.grad is not None]
     assert any(g.abs().max() > 0 for g in gradients)
     assert all(p.grad is None for p in mal.parameters())
-    # A copy of the enhancer taps itself, not the one it was copied from.
+    # A copy of the enhancer has an encoder of its own weights.
     again = copy.deepcopy(enhancer)
     assert storages(again.encoder) <= storages(again)
     assert not storages(again.encoder) & live
@@ -113,13 +119,13 @@ def test_frozen_encoder_fixes_the_features(enhancer):
     """What the features depend on is in the parts, and no weight behind them."""
     enhancer.eval()
     clip = torch.randn(1, 16000)
-    before = [x.detach().clone() for x in enhancer.encoder(clip)]
+    before = [x.detach().clone() for x in enhancer.encoder(clip).stages]
     inside = storages(enhancer.encoder)
     with torch.no_grad():
         for parameter in enhancer.parameters():
             if parameter.data_ptr() not in inside:
                 parameter.add_(1.0)
-    after = enhancer.encoder(clip)
+    after = enhancer.encoder(clip).stages
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
@@ -148,31 +154,82 @@ def test_nothing_masked_is_nothing_moved(samples):
 
 
 def test_own_model_in_a_few_lines(speech):
-    class Denoiser(TappedEnhancer):
-        def forward(self, noisy, lengths=None):
-            return self.network(noisy[:, None])[:, 0]
+    class Denoiser(Enhancer):
+        def __init__(self):
+            super().__init__()
+            layers = [nn.Conv1d(1, 4, 9, padding=4), nn.ReLU()]
+            self.encoder = LayerEncoder(layers, 2, front=nn.Unflatten(1, (1, -1)))
+            self.decoder = nn.Conv1d(4, 1, 1)
 
-    network = nn.Sequential(
-        nn.Conv1d(1, 4, 9, padding=4), nn.ReLU(), nn.Conv1d(4, 1, 1)
-    )
-    enhancer = Denoiser(network, ["0", "1"], time_dim=2)
+        def enhance(self, noisy, lengths):
+            features = self.encoder(noisy).stages[-1].transpose(1, 2)
+            return self.decoder(features)[:, 0], {}
+
+    enhancer = Denoiser()
     assert enhancer(speech).shape == speech.shape
     assert ModelAsLoss(enhancer.encoder)(enhancer(speech), speech) > 0
 
 
-def test_errors_name_the_parts():
-    with pytest.raises(ValueError, match=r"parts: \['encodr'\] named.*'part'"):
+def test_features_are_those_that_the_model_computes(enhancer):
+    """The encoder's layers, called by it, return what they do in the whole model."""
+    enhancer.eval()
+    noisy = torch.randn(2, 9001)
+    seen = []
+
+    def keep(layer, inputs, output):
+        seen.append(output if torch.is_tensor(output) else output[0])
+
+    encoder = enhancer.encoder
+    hooks = [layer.register_forward_hook(keep) for layer in encoder.layers]
+    enhancer(noisy)
+    for hook in hooks:
+        hook.remove()
+    stages = encoder(noisy).stages
+    for stage, output, dim in zip(stages, seen, encoder.time_dims, strict=True):
+        # Attention and convolutions may take other kernels for another memory layout.
+        torch.testing.assert_close(stage, output.movedim(dim, 1), rtol=0, atol=1e-6)
+
+
+def test_causal_attention_stays_causal():
+    network = CNNTransformerSE(
+        16, 257, nhead=2, num_layers=2, d_ffn=8, custom_emb_module=nn.Linear(257, 16)
+    )
+    enhancer = SpectralMaskEnhancer(network, ["custom_emb_module", "encoder"]).eval()
+    noisy = torch.randn(1, 16000)
+    later = noisy.clone()
+    later[:, 12000:] = 0
+    a, b = (enhancer.encoder(x).stages[-1][:, :40] for x in (noisy, later))
+    torch.testing.assert_close(a, b)
+    assert enhancer(noisy).shape == noisy.shape
+
+
+@pytest.mark.parametrize("name", ["blstm", "metricgan"])
+def test_recurrent_layers_take_padded_clips_in_one_pass(name, recwarn):
+    encoder = load(name)["enhancer"].eval().encoder
+    counts = [16000, 9001, 4096]
+    clips = [torch.randn(1, n) for n in counts]
+    batch = torch.cat([F.pad(x, (0, 16000 - x.shape[1])) for x in clips])
+    stages, frames = encoder(batch, torch.tensor(counts) / 16000)
+    assert not [w for w in recwarn if "one length at a time" in str(w.message)]
+    for i, clip in enumerate(clips):
+        (alone,), _ = encoder(clip)
+        assert frames[0][i] == alone.shape[1]
+        # float32 sums in another order
+        torch.testing.assert_close(stages[0][i : i + 1, : frames[0][i]], alone)
+
+
+def test_errors_name_the_layers():
+    with pytest.raises(ValueError, match=r"layers: \['encodr'\] named.*'part'"):
         SpectralMaskEnhancer(Mask(), ["encodr"])
-    with pytest.raises(ValueError, match="parts: none named"):
+    with pytest.raises(ValueError, match="layers: none named"):
         SpectralMaskEnhancer(Mask(), [])
-    with pytest.raises(ValueError, match="time_dim has 2 values for 1 parts"):
-        SpectralMaskEnhancer(Mask(), ["part"], [1, 2])
-
-    class Unused(Mask):
-        def __init__(self):
-            super().__init__()
-            self.other = nn.Identity()
-
-    enhancer = SpectralMaskEnhancer(Unused(), ["part", "other"])
-    with pytest.raises(RuntimeError, match="called 1 of 2 parts"):
-        enhancer.encoder(torch.randn(1, 16000))
+    with pytest.raises(ValueError, match="time_dim has 2 values for 1 layers"):
+        LayerEncoder([nn.Identity()], [1, 2])
+    block = dual_path.SBRNNBlock(8, 8, 1, "LSTM", bidirectional=True)
+    masknet = dual_path.Dual_Path_Model(
+        8, 8, block, block, K=20, num_spks=1, use_global_pos_enc=True
+    )
+    with pytest.raises(ValueError, match="use_global_pos_enc"):
+        LearnedBasisEnhancer(nn.Identity(), masknet, nn.Identity()).encoder  # noqa: B018
+    with pytest.raises(TypeError, match=r"Enhancer has no enhance\(noisy, lengths\)"):
+        Enhancer()(torch.zeros(1, 8))

@@ -1,5 +1,7 @@
 """DeepFilterNet2 as an enhancer and its encoder as a source of features."""
 
+import math
+
 import pytest
 import torch
 
@@ -68,9 +70,9 @@ def test_padding_matters_without_lengths(model):
 def test_encoder_gives_every_stage_of_a_clip_whatever_its_padding(model):
     clips, batch, lengths = padded_batch(COUNTS)
     frames = model.encoder.frames(batch, lengths)
-    together = model.encoder(batch, lengths)
+    together = model.encoder(batch, lengths).stages
     for i, clip in enumerate(clips):
-        alone = model.encoder(clip)
+        alone = model.encoder(clip).stages
         assert len(alone) == 7
         for stage, expected in zip(together, alone, strict=True):
             assert expected.shape[1] == frames[i]
@@ -170,7 +172,7 @@ def test_gradient_reaches_every_part():
 
 def test_gradient_flows_through_a_frozen_encoder_to_its_input(model):
     waveforms = noise(1, 4000).requires_grad_()
-    model.encoder(waveforms)[-1].sum().backward()
+    model.encoder(waveforms).stages[-1].sum().backward()
     assert waveforms.grad.count_nonzero() == 4000
     assert torch.isfinite(waveforms.grad).all()
 
@@ -196,9 +198,11 @@ def test_gradient_of_a_silent_clip_is_finite():
         ({"channels": 9, "linear_groups": 5}, "can't map 432 to 72 .*multiples of 5"),
         ({"sample_rate": 8000, "df_bins": 32, "min_erb_bins": 3}, "use fewer bands"),
         ({"df_bins": 162}, "df_bins is 162.* FFT of 320 has 161"),
+        ({"df_lookahead": 5}, r"df_lookahead \(5\) .* less than df_order \(5\)"),
+        ({"df_lookahead": -1}, r"df_lookahead \(-1\) must be 0 or more"),
     ],
 )
-def test_sizes_that_do_not_divide_are_errors(changes, message):
+def test_sizes_that_do_not_fit_are_errors(changes, message):
     with pytest.raises(ValueError, match=message):
         make_model(**changes)
 
@@ -216,6 +220,14 @@ def test_frame_and_shift_follow_from_the_rate():
         front_end = make_model(sample_rate=rate).encoder.front_end
         assert front_end.n_fft == 0.02 * rate
         assert front_end.hop_length == 0.01 * rate
+
+
+def test_time_constant_is_the_features_own():
+    # exp(-1) of a running mean is left after it, but for the decay's three digits.
+    for seconds in (1.0, 2.0):
+        front_end = make_model(tau_seconds=seconds).encoder.front_end
+        left = front_end.decay ** (seconds * RATE / HOP)
+        assert left == pytest.approx(math.exp(-1), rel=0.02)
 
 
 def test_checkpoint_holds_weights_and_statistics_only(model):

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from models.make_golden import config_ini
 
-from speechbrain_mal.models import DeepFilterNet2
+from speechbrain_mal.models import DeepFilterNet2, settings_from_public_config
 
 HERE = Path(__file__).parent
 GOLDEN = sorted((HERE / "golden").glob("*.npz"))
@@ -55,12 +56,17 @@ def weights_of(golden: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name[2:]: torch.from_numpy(golden[name]) for name in names}
 
 
-def load(path: Path) -> tuple[dict[str, np.ndarray], DeepFilterNet2]:
+def load(
+    path: Path, folder: Path
+) -> tuple[dict[str, np.ndarray], DeepFilterNet2, Path]:
+    """Return what the file has, the model of it, and the model's `config.ini`."""
     with np.load(path) as file:
         golden = dict(file)
-    model = DeepFilterNet2(**sizes_of(golden["conf"])).eval()
-    model.load_public_weights(weights_of(golden))
-    return golden, model
+    config = folder / "config.ini"
+    config.write_text(config_ini(sizes_of(golden["conf"])))
+    model = DeepFilterNet2(**settings_from_public_config(config)).eval()
+    model.load_public_weights(weights_of(golden), config)
+    return golden, model, config
 
 
 def as_array(output: torch.Tensor) -> np.ndarray:
@@ -70,13 +76,13 @@ def as_array(output: torch.Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def compare(path: Path) -> None:
-    golden, model = load(path)
+def compare(path: Path, folder: Path) -> None:
+    golden, model, _ = load(path, folder)
     noisy = torch.from_numpy(golden["noisy"])
     encoder = model.encoder
     spectrum = encoder.front_end.analysis(noisy)
     erb, low = encoder.front_end.features(spectrum)
-    stages = encoder.encode(spectrum)
+    stages, _ = encoder.step(*encoder.inputs(spectrum))
     embedding = stages[-1]
     outputs = {
         "feat_erb": erb,
@@ -94,14 +100,14 @@ def compare(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_output_is_that_of_the_public_package(path):
-    compare(path)
+def test_output_is_that_of_the_public_package(path, tmp_path):
+    compare(path, tmp_path)
 
 
 @pytest.mark.skipif(not SHARED, reason=f"no folder {SHARED_FOLDER} with *.npz")
 @pytest.mark.parametrize("path", SHARED, ids=lambda path: path.stem)
-def test_output_of_larger_models_is_that_of_the_public_package(path):
-    compare(path)
+def test_output_of_larger_models_is_that_of_the_public_package(path, tmp_path):
+    compare(path, tmp_path)
 
 
 def test_golden_files_are_there():
@@ -114,35 +120,35 @@ def test_default_has_the_public_model_s_size():
 
 
 @pytest.fixture
-def small():
-    with np.load(GOLDEN[0]) as file:
-        golden = dict(file)
-    return DeepFilterNet2(**sizes_of(golden["conf"])), weights_of(golden)
+def small(tmp_path):
+    golden, model, config = load(GOLDEN[0], tmp_path)
+    return model, weights_of(golden), config
 
 
 def test_missing_weight_is_an_error(small):
-    model, weights = small
+    model, weights, config = small
     del weights["enc.df_conv1.1.weight"]
     with pytest.raises(RuntimeError, match=r"Missing.*encoder\.df_conv1\.1\.weight"):
-        model.load_public_weights(weights)
+        model.load_public_weights(weights, config)
 
 
 def test_unexpected_weight_is_an_error(small):
-    model, weights = small
+    model, weights, config = small
     weights["enc.df_conv2.1.weight"] = torch.zeros(1)
     with pytest.raises(RuntimeError, match=r"Unexpected.*encoder\.df_conv2"):
-        model.load_public_weights(weights)
+        model.load_public_weights(weights, config)
 
 
 def test_weight_of_another_shape_is_an_error(small):
-    model, weights = small
+    model, weights, config = small
     weights["df_dec.df_fc_a.0.bias"] = torch.zeros(2)
     with pytest.raises(RuntimeError, match=r"size mismatch.*df_fc_a"):
-        model.load_public_weights(weights)
+        model.load_public_weights(weights, config)
 
 
 def test_the_package_s_constant_buffers_are_passed_over(small):
-    model, weights = small
+    model, weights, config = small
     model.load_public_weights(
-        {**weights, "erb_fb": torch.zeros(1), "mask.erb_inv_fb": torch.zeros(1)}
+        {**weights, "erb_fb": torch.zeros(1), "mask.erb_inv_fb": torch.zeros(1)},
+        config,
     )

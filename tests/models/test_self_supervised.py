@@ -25,7 +25,7 @@ def network(request, tmp_path_factory):
 
 def test_last_convolution_is_the_default(network, speech):
     encoder = SelfSupervisedEncoder(network)
-    features = encoder(speech)
+    features = encoder(speech).stages
     assert [x.shape[2] for x in features] == [16, 16, 16]
     # What the network itself makes of the clip, before its transformer.
     normal = torch.nn.functional.layer_norm(speech, speech.shape[1:])
@@ -35,7 +35,7 @@ def test_last_convolution_is_the_default(network, speech):
 
 def test_any_layer_on_request(network, speech):
     encoder = SelfSupervisedEncoder(network, transformer=True)
-    features = encoder(speech)
+    features = encoder(speech).stages
     assert [x.shape[2] for x in features] == [16] * 3 + [32] * 3
     torch.testing.assert_close(features[-1], network(speech))
     loss = DeepFeatureLoss(encoder, layers=[2, 3, 5], normalize=True)
@@ -57,7 +57,7 @@ def test_frozen_and_differentiable_at_48_khz(network, speech):
     assert loss(speech, speech) == 0
     # A third of the frames: the same second of speech, three times the samples.
     assert (
-        encoder(speech)[-1].shape[1]
+        encoder(speech).stages[-1].shape[1]
         < SelfSupervisedEncoder(network)(speech)[-1].shape[1] / 2.5
     )
 

@@ -1,4 +1,4 @@
-"""Relative lengths: masks, and means over what lies inside them."""
+"""Relative lengths: length masks, and means over the frames of each clip."""
 
 import torch
 from torch import Tensor
@@ -25,20 +25,41 @@ def sample_counts(waveforms: Tensor, lengths: Tensor | None) -> Tensor:
     return (lengths * samples).round().long()
 
 
-def inside(counts: Tensor, size: int) -> Tensor:
+def lengths_or_none(lengths: Tensor) -> Tensor | None:
+    """Return None where no clip of the batch is padded, and the lengths otherwise.
+
+    Ask it before the batch goes to the device: there the answer would have to be
+    waited for. Without padding, losses and encoders need no masks.
+
+    Arguments
+    ---------
+    lengths : Tensor
+        SpeechBrain's relative lengths, `[B]`.
+
+    Example
+    -------
+    >>> lengths_or_none(torch.ones(2)) is None
+    True
+    >>> lengths_or_none(torch.tensor([1.0, 0.5]))
+    tensor([1.0000, 0.5000])
+    """
+    return None if bool((lengths == 1).all()) else lengths
+
+
+def length_mask(counts: Tensor, size: int) -> Tensor:
     """Return a mask `[B, size]`, true before each clip's count `[B]`."""
     return torch.arange(size, device=counts.device) < counts[:, None]
 
 
-def clip_means(values: Tensor, counts: Tensor) -> Tensor:
+def clip_means(values: Tensor, counts: Tensor | None) -> Tensor:
     """Mean over each clip's own frames.
 
     Arguments
     ---------
     values : Tensor
         `[B, T, ...]`.
-    counts : Tensor
-        Frames of every clip, `[B]`.
+    counts : Tensor or None
+        Frames of every clip, `[B]`; None for all of them.
 
     Returns
     -------
@@ -50,14 +71,16 @@ def clip_means(values: Tensor, counts: Tensor) -> Tensor:
     >>> clip_means(torch.tensor([[1.0, 3.0], [4.0, 99.0]]), torch.tensor([2, 1]))
     tensor([2., 4.])
     """
+    if counts is None:
+        return values.flatten(1).mean(1)
     frames = values.flatten(2).mean(-1) if values.dim() > 2 else values
-    mask = inside(counts, frames.shape[1])
+    mask = length_mask(counts, frames.shape[1])
     # `where`, not a product: what padding holds may be infinite.
     sums = torch.where(mask, frames, 0.0).sum(1)
     return sums / counts.clamp_min(1)
 
 
-def mean_over_clips(values: Tensor, counts: Tensor) -> Tensor:
+def mean_over_clips(values: Tensor, counts: Tensor | None) -> Tensor:
     """Mean of `clip_means`, a scalar: padding has no weight.
 
     Example
