@@ -30,7 +30,7 @@ def main(
     torch.set_num_threads(threads)
     now = {"wall": time.perf_counter, "cpu": time.process_time}[clock]
     n_fft, hop_length = sample_rate // 50, sample_rate // 100
-    model, state = public_model(
+    model, _ = public_model(
         {
             **COMMON,
             "sample_rate": sample_rate,
@@ -44,12 +44,11 @@ def main(
             "linear_groups": 8,
         }
     )
-    from df.enhance import df_features
-
     model.train().to(device)
-    noisy = 0.1 * torch.randn(batch, round(seconds * sample_rate))
-    noisy = torch.nn.functional.pad(noisy, (0, n_fft))
-    inputs = [x.to(device) for x in df_features(noisy, state, COMMON["df_bins"])]
+    # Noise in place of a spectrum and its features, which the package computes on CPUs.
+    frames = (round(seconds * sample_rate) + n_fft) // hop_length
+    shapes = [(n_fft // 2 + 1, 2), (COMMON["erb_bands"],), (COMMON["df_bins"], 2)]
+    inputs = [torch.randn(batch, 1, frames, *shape, device=device) for shape in shapes]
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     for _ in sys.stdin:
         wait()
