@@ -98,7 +98,7 @@ def train(args: argparse.Namespace, name: str | None) -> list[dict[str, float]]:
     if args.baseline:
         found = run_checkpoints(args.baseline).find_checkpoint(min_key="df")
         load_enhancer(model, found)
-    l_df = DeepFilterNetLoss(model.encoder.front_end)
+    l_df = DeepFilterNetLoss(model.encoder.front_end).to(args.device)
     term = terms(model.encoder)[name].to(args.device) if name else None
     optimizer = torch.optim.AdamW(model.parameters(), args.lr, fused=True)
     folder, crop = args.output / "manifests", RandomCrop(args.seconds, RATE, args.seed)
@@ -147,7 +147,7 @@ def validate(
     model.eval()
     folder = args.output / "manifests"
     data = paired_dataset(folder / "valid.json", args.data_folder)
-    l_df = DeepFilterNetLoss(model.encoder.front_end)
+    l_df = DeepFilterNetLoss(model.encoder.front_end).to(args.device)
     clips, losses = BatchClips(RATE), []
     for batch, _ in zip(
         make_dataloader(data, batch_size=1), range(args.max_valid), strict=False

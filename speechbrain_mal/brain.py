@@ -236,7 +236,7 @@ class MALBrain(sb.Brain):
             **keys, ckpt_predicate=lambda c: c.meta.get("phase") == phase
         )
 
-    # ------------------------------- SpeechBrain's private methods, see DESIGN.md
+    # SpeechBrain's private methods, see DESIGN.md
 
     def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
         """Save between two steps of the optimizer: gradients are not in checkpoints."""
