@@ -301,9 +301,9 @@ class _RealTransform(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         # The inverse counts all bins twice but the first and (of even sizes) the last.
         weights = grad.real.new_full(grad.shape[-1:], 0.5)
-        weights[0] = 1
+        weights[:1].fill_(1)  # an assignment would copy the number from the host
         if ctx.samples % 2 == 0:
-            weights[-1] = 1
+            weights[-1:].fill_(1)
         return torch.fft.irfft(grad * weights, n=ctx.samples, norm="forward")
 
 

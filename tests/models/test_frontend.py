@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from speechbrain_mal.models.frontend import FrontEnd
+from speechbrain_mal.models.frontend import FrontEnd, short_time_spectrum
 
 RATE, N_FFT, HOP = 16000, 320, 160
 
@@ -147,3 +147,24 @@ def test_features_are_differentiable():
     assert torch.autograd.gradcheck(
         lambda x: [feature[:, :3] for feature in features(x)], (waveforms,)
     )
+
+
+@pytest.mark.parametrize("n_fft", [64, 63])
+def test_spectrum_and_its_gradient_are_those_of_torch(n_fft):
+    torch.manual_seed(0)
+    window, hop_length = torch.hann_window(n_fft, dtype=torch.float64), 20
+    x = torch.randn(2, 300, dtype=torch.float64)
+    weights = torch.randn(2, 12, n_fft // 2 + 1, dtype=torch.complex128)
+    results = []
+    for function in (
+        lambda x: short_time_spectrum(x, window, hop_length),
+        lambda x: torch.stft(
+            x, n_fft, hop_length, window=window, center=False, return_complex=True
+        ).transpose(1, 2),
+    ):
+        leaf = x.clone().requires_grad_()
+        spectrum = function(leaf)
+        (spectrum * weights).real.sum().backward()
+        results.append((spectrum.detach(), leaf.grad))
+    for ours, theirs in zip(*results, strict=True):  # float64 rounding
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
