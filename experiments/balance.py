@@ -33,18 +33,6 @@ RATE = 16000
 METRICS = ["pesq", "estoi", "si_sdr"]
 
 
-class ScaledAnew(AuxiliaryLoss):
-    """The scale is set anew in the first batch of every epoch, after the refresh."""
-
-    epoch = None
-
-    def at(self, epoch: int | None = None, step: int | None = None) -> None:
-        """Follow training, and forget the scale where an epoch begins."""
-        super().at(epoch, step)
-        if epoch != self.epoch:
-            self.epoch, self.scale = epoch, None
-
-
 class RelativeToDeviation(ModelAsLoss):
     """The distance relative to the clean features' deviation from their mean."""
 
@@ -58,15 +46,14 @@ class RelativeToDeviation(ModelAsLoss):
 
 def terms(encoder: nn.Module) -> dict[str, AuxiliaryLoss]:
     """Return every way of scaling, by name."""
+    once, relative = {"balance": "magnitude_once"}, {"normalize": True}
+    size = ModelAsLoss(encoder, "epoch", **relative)
+    deviation = RelativeToDeviation(encoder, "epoch", **relative)
     return {
-        "scale set once": AuxiliaryLoss(ModelAsLoss(encoder, "epoch")),
-        "scale set every epoch": ScaledAnew(ModelAsLoss(encoder, "epoch")),
-        "relative to the features' size": AuxiliaryLoss(
-            ModelAsLoss(encoder, "epoch", normalize=True)
-        ),
-        "relative to their deviation": AuxiliaryLoss(
-            RelativeToDeviation(encoder, "epoch", normalize=True)
-        ),
+        "scale set once": AuxiliaryLoss(ModelAsLoss(encoder, "epoch"), **once),
+        "scale set at each refresh": AuxiliaryLoss(ModelAsLoss(encoder, "epoch")),
+        "relative to the features' size": AuxiliaryLoss(size, **once),
+        "relative to their deviation": AuxiliaryLoss(deviation, **once),
     }
 
 

@@ -66,7 +66,7 @@ def test_first_step_of_phase_two(tmp_path, system, wavlm, speech):
     # Each as large as L_df in this batch.
     main = terms["df"]
     for name in added:
-        scaled = brain.loss.added[name].scale * terms[name]
+        scaled = float(brain.loss.added[name].scale) * terms[name]
         assert scaled == pytest.approx(main, rel=1e-4)
 
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from speechbrain_mal.losses.model_as_loss import ModelAsLoss
 
+BALANCES = ("magnitude", "magnitude_once", "coefficient")
+
 
 class AuxiliaryLoss(nn.Module):
     """`main + weight * scale * loss`.
@@ -24,23 +26,28 @@ class AuxiliaryLoss(nn.Module):
     scale. Give the module to the checkpointer, so that a resumed run keeps both. It
     follows the waveforms to their device.
 
-    The paper adds its term "in equal proportion", which can mean two things:
+    The paper adds its term "in equal proportion". The L1 distance of embeddings is a
+    small fraction of L_df, and with equal coefficients would hardly weigh, so by
+    default the two are equally large:
 
     * `balance="magnitude"`: the scale makes `loss` as large as the main loss is in the
-      first training batch, and stays. The L1 distance of embeddings is a small fraction
-      of L_df, and would hardly weigh without it. It is positive even where the main
-      loss is negative, as a loss in dB (SI-SNR) is; the size of such a loss says little
-      near 0 dB, so choose `weight` there.
+      first training batch, and anew whenever the MAL-encoder has changed: features of a
+      refreshed encoder may be many times as large (experiments/balance.py).
+    * `balance="magnitude_once"`: it is set in the first training batch, and stays. Only
+      for encoders that are trained already.
     * `balance="coefficient"`: the scale is 1.
+
+    A scale is positive even where the main loss is negative, as a loss in dB (SI-SNR)
+    is; the size of such a loss says little near 0 dB, so choose `weight` there.
 
     Arguments
     ---------
     loss : callable
         `loss(enhanced, clean, lengths)`: a module such as `ModelAsLoss`, or a function.
     weight : float
-        What is then 1 by default.
+        Of the scaled loss.
     balance : str
-        "magnitude" or "coefficient".
+        "magnitude", "magnitude_once" or "coefficient".
 
     Raises
     ------
@@ -62,13 +69,12 @@ class AuxiliaryLoss(nn.Module):
 
     def __init__(self, loss: Callable, weight: float = 1.0, balance: str = "magnitude"):
         super().__init__()
-        if balance not in ("magnitude", "coefficient"):
-            raise ValueError(
-                f"balance is 'magnitude' or 'coefficient', not {balance!r}."
-            )
+        if balance not in BALANCES:
+            raise ValueError(f"balance is one of {BALANCES}, not {balance!r}.")
         self.loss = as_module(loss)
         self.weight, self.balance = float(weight), balance
-        self.scale: float | None = None  # not set yet
+        self.scale: Tensor | None = None  # not set yet
+        self._started = False
 
     def forward(
         self,
@@ -96,53 +102,60 @@ class AuxiliaryLoss(nn.Module):
         self.to(enhanced.device)
         if enhanced.requires_grad:
             self.at(epoch, step)
-        elif self.scale is None:
+        elif not self._started:
             return main
         return main + self.scaled(self.loss(enhanced, clean, lengths), main)
 
     def at(self, epoch: int | None = None, step: int | None = None) -> None:
         """Say where training is, before a training batch, see `ModelAsLoss.at`."""
         if isinstance(self.loss, ModelAsLoss):
-            self.loss.at(epoch, step)
+            changed = self.loss.at(epoch, step)
+            if changed and self.balance == "magnitude":
+                self.scale = None
 
     def forget(self) -> None:
         """Begin anew: the next training batch copies the encoder, and sets the scale.
 
         A model that was loaded since then is followed from what it is now.
         """
-        self.scale = None
+        self.scale, self._started = None, False
         if isinstance(self.loss, ModelAsLoss):
             self.loss.forget()
 
     def scaled(self, value: Tensor, main: Tensor) -> Tensor:
         """Return the loss's value as it is added to the main loss's."""
         if self.scale is None:
-            self.scale = self._first_scale(value.detach(), main.detach())
+            self.scale = self._equal_scale(value.detach(), main.detach())
+            if not self._started:  # the only look at its value: on a device, a wait
+                self._check(self.scale.item(), value.item(), main.item())
+                self._started = True
         return self.weight * self.scale * value
 
-    def _first_scale(self, value: Tensor, main: Tensor) -> float:
+    def _equal_scale(self, value: Tensor, main: Tensor) -> Tensor:
         if self.balance == "coefficient":
-            return 1.0
+            return torch.ones_like(value)
         values = torch.stack([value, main])
         if is_distributed_initialized():
             torch.distributed.all_reduce(values)  # every process has to scale alike
-        value, main = values.tolist()
-        scale = abs(main / value) if value else math.inf
+        value, main = values.abs()
+        return main / value
+
+    def _check(self, scale: float, value: float, main: float) -> None:
         if not 0 < scale < math.inf:
             raise ValueError(
                 f"The auxiliary loss is {value} where the main loss is {main}: there "
                 "is no scale to make them equal. Choose balance: coefficient, or see "
                 "what the loss compares."
             )
-        return scale
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the scale, for the state dict."""
-        return {"scale": self.scale}
+        scale = None if self.scale is None else self.scale.cpu()
+        return {"scale": scale, "started": self._started}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore it."""
-        self.scale = state["scale"]
+        self.scale, self._started = state["scale"], state["started"]
 
 
 class FunctionLoss(nn.Module):

@@ -98,7 +98,7 @@ class ModelAsLoss(DeepFeatureLoss):
         """Variance of the clean features relative to the start of training."""
         return self.guard.relative_variance
 
-    def at(self, epoch: int | None = None, step: int | None = None) -> None:
+    def at(self, epoch: int | None = None, step: int | None = None) -> bool:
         """Say where training is; the MAL-encoder follows the model as `refresh` says.
 
         Call it before every training batch. The first call copies the encoder.
@@ -110,6 +110,11 @@ class ModelAsLoss(DeepFeatureLoss):
         step : int, optional
             Steps that the optimizer has taken, `brain.optimizer_step`; needed by
             refresh "batch" and "ema".
+
+        Returns
+        -------
+        bool
+            Whether the MAL-encoder has changed.
 
         Raises
         ------
@@ -125,13 +130,16 @@ class ModelAsLoss(DeepFeatureLoss):
             )
         seen, self._seen = self._seen, (epoch, step)
         if seen is None:
-            self.refresh()
-        elif self.refresh_at == "epoch" and epoch != seen[0]:
-            self.refresh()
-        elif self.refresh_at == "batch" and step != seen[1]:
-            self.refresh()
-        elif self.refresh_at == "ema" and step != seen[1]:
+            changed = True
+        elif self.refresh_at == "epoch":
+            changed = epoch != seen[0]
+        else:
+            changed = self.refresh_at != "never" and step != seen[1]
+        if changed and self.refresh_at == "ema" and seen is not None:
             self._average()
+        elif changed:
+            self.refresh()
+        return changed
 
     def forget(self) -> None:
         """Begin anew: the next call of `at` copies the encoder, whatever `refresh`."""

@@ -45,9 +45,26 @@ def test_first_batch_copies_the_encoder_and_sets_the_scale(model, speech):
     torch.testing.assert_close(loss, 1.5 * main)
     scale = term.scale
     step(model, term, 0.5 * speech)
-    assert term.scale == scale
+    assert term.scale == scale  # the encoder did not change
     main, loss = validate(model, term, speech)
     assert loss > main
+
+
+@pytest.mark.parametrize("refresh", ["never", "epoch", "batch", "ema"])
+@pytest.mark.parametrize("balance", ["magnitude", "magnitude_once"])
+def test_the_scale_follows_a_changed_encoder(model, speech, refresh, balance):
+    """Features 50 times as large after a refresh: the term stays as it was, or not."""
+    term = AuxiliaryLoss(
+        ModelAsLoss(model.encoder, refresh, distance="mse", decay=0, layers=[3]),
+        balance=balance,
+    )
+    step(model, term, speech, weight_change=0)
+    with torch.no_grad():  # of a stage that nothing but the loss sees here
+        model.encoder.erb_conv3[-2].weight *= 50
+        model.encoder.erb_conv3[-2].bias *= 50
+    main, loss = step(model, term, speech, epoch=2, number=1, weight_change=0)
+    followed = refresh == "never" or balance == "magnitude"
+    assert (loss < 3 * main) == followed
 
 
 def test_balance(speech):
@@ -149,7 +166,7 @@ def test_forgets(model, speech):
 def test_errors(model, speech):
     with pytest.raises(ValueError, match="refresh is one of .*not 'often'"):
         ModelAsLoss(model.encoder, refresh="often")
-    with pytest.raises(ValueError, match="balance is 'magnitude' or 'coefficient'"):
+    with pytest.raises(ValueError, match="balance is one of .*not 'equal'"):
         AuxiliaryLoss(l1_loss, balance="equal")
     with pytest.raises(ValueError, match="is 0.0 where the main loss is 1.0"):
         enhanced = speech.clone().requires_grad_()

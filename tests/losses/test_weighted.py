@@ -66,7 +66,9 @@ def test_scale_and_phase_are_in_the_state_dict():
     loss(ones, zeros)
     other = WeightedLoss({"a": Scaled(2.0)}, {"b": added(7.0)})
     other.load_state_dict(loss.state_dict())
-    assert other.phase_two and other.added["b"].scale == loss.added["b"].scale
+    assert other.phase_two and torch.equal(
+        other.added["b"].scale, loss.added["b"].scale
+    )
 
 
 def test_terms_get_the_inputs_they_name():
