@@ -25,10 +25,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--revision", help="of the hub repository")
     parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="execute whatever the model's YAML says",
-    )
+        "--trust-remote-code", action="store_true", help=argparse.SUPPRESS
+    )  # of earlier versions: refused with the reason
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes (default: %(default)s)"

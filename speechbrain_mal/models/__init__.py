@@ -1,29 +1,20 @@
 """Enhancement models: noisy `[B, samples]` in, enhanced `[B, samples]` out."""
 
-from speechbrain_mal.models.adapters import (
-    LearnedBasisEnhancer,
-    SpectralMaskEnhancer,
-    WaveformEnhancer,
-)
-from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2
-from speechbrain_mal.models.encoder import DeepFilterNet2Encoder
-from speechbrain_mal.models.frontend import FrontEnd
-from speechbrain_mal.models.input_features import InputFeatures
-from speechbrain_mal.models.perceptual import CDPAMEncoder, DistillMOSEncoder
-from speechbrain_mal.models.self_supervised import SelfSupervisedEncoder
-from speechbrain_mal.models.tapped import TappedEncoder, TappedEnhancer
+from speechbrain_mal.lazy import lazily
 
-__all__ = [
-    "CDPAMEncoder",
-    "DeepFilterNet2",
-    "DeepFilterNet2Encoder",
-    "DistillMOSEncoder",
-    "FrontEnd",
-    "InputFeatures",
-    "LearnedBasisEnhancer",
-    "SelfSupervisedEncoder",
-    "SpectralMaskEnhancer",
-    "TappedEncoder",
-    "TappedEnhancer",
-    "WaveformEnhancer",
-]
+_HOMES = {
+    "CDPAMEncoder": "perceptual",
+    "DeepFilterNet2": "deepfilternet2",
+    "DeepFilterNet2Encoder": "encoder",
+    "DistillMOSEncoder": "perceptual",
+    "FrontEnd": "frontend",
+    "InputFeatures": "input_features",
+    "LearnedBasisEnhancer": "adapters",
+    "SelfSupervisedEncoder": "self_supervised",
+    "SpectralMaskEnhancer": "adapters",
+    "TappedEncoder": "tapped",
+    "TappedEnhancer": "tapped",
+    "WaveformEnhancer": "adapters",
+}
+__all__ = sorted(_HOMES)
+__getattr__ = lazily(__name__, _HOMES)
