@@ -20,7 +20,7 @@ from speechbrain_mal.hub.data import (
 )
 from speechbrain_mal.hub.registry import RATE, build_model
 from speechbrain_mal.hub.schema import checked
-from speechbrain_mal.hub.tensors import WEIGHTS_BYTES, load_weights
+from speechbrain_mal.hub.tensors import WEIGHTS_BYTES, load_weights, read_header
 from speechbrain_mal.hub.translate import child, spec_of, yaml_tree
 
 FORMAT = 2  # of the folder; a higher one needs a later version of this package
@@ -107,15 +107,22 @@ def load_folder(folder: str | os.PathLike) -> tuple[nn.Module, int]:
             "interface alone, since its network is not made of plain values."
         )
     rate = block["sample_rate"]
-    with open_file(folder, WEIGHTS, WEIGHTS_BYTES) as file:
-        size = os.fstat(file.fileno()).st_size
-        model = build_model(block["model"], where, size)
-        if getattr(model, "sample_rate", rate) != rate:
-            raise ValueError(
-                f"{where}: sample_rate is {rate}, and {model.sample_rate} in model."
-            )
-        load_weights(model, file, str(Path(folder, WEIGHTS)))
+    model = _enhancer(folder, block["model"], where)
+    if getattr(model, "sample_rate", rate) != rate:
+        raise ValueError(
+            f"{where}: sample_rate is {rate}, and {model.sample_rate} in model."
+        )
     return model, rate
+
+
+def _enhancer(folder: str | os.PathLike, model: Any, where: str) -> nn.Module:
+    """Build a network and load its weights, once it is known what they are."""
+    path = str(Path(folder, WEIGHTS))
+    with open_file(folder, WEIGHTS, WEIGHTS_BYTES) as file:
+        places = read_header(file, path)
+        network = build_model(model, where, os.fstat(file.fileno()).st_size)
+        load_weights(network, file, places, path)
+    return network
 
 
 def _block(folder: str | os.PathLike) -> dict[str, Any]:
@@ -173,8 +180,6 @@ def convert(folder: str | os.PathLike) -> Path:
     config["speechbrain_mal"] |= {
         key: block[key] for key in ("speechbrain", "torch") if key in block
     }
-    with open_file(folder, WEIGHTS, WEIGHTS_BYTES) as file:
-        size = os.fstat(file.fileno()).st_size
-        load_weights(build_model(model, where, size), file, str(Path(folder, WEIGHTS)))
+    _enhancer(folder, model, where)  # can it be loaded?
     write_json(Path(folder, CONFIG), config)
     return Path(folder, CONFIG)

@@ -250,7 +250,10 @@ def build_model(spec: object, where: str, weights_bytes: int) -> nn.Module:
     made = NETWORK(spec, f"{where}, model")
     try:
         with _Budget(weights_bytes):
-            return made()
+            network = made()
+        if not isinstance(network, nn.Module):
+            raise TypeError("later: it is what is to be built now")
+        return network
     except Exception as error:  # whatever a constructor objects to
         raise ValueError(
             f"{where}, model: no network can be built of it ({shown(error)})."

@@ -43,7 +43,7 @@ def save_weights(module: nn.Module, path: str | os.PathLike) -> None:
     >>> trained, fresh = nn.Linear(2, 3), nn.Linear(2, 3)
     >>> save_weights(trained, path)
     >>> with open(path, "rb") as file:
-    ...     load_weights(fresh, file, str(path))
+    ...     load_weights(fresh, file, read_header(file, "it"), "it")
     >>> bool((fresh.weight == trained.weight).all())
     True
     """
@@ -63,7 +63,9 @@ def save_weights(module: nn.Module, path: str | os.PathLike) -> None:
 
 
 @torch.no_grad()
-def load_weights(module: nn.Module, file: BinaryIO, where: str) -> None:
+def load_weights(
+    module: nn.Module, file: BinaryIO, places: list[Place], where: str
+) -> None:
     """Load a module's weights, strictly.
 
     Arguments
@@ -71,18 +73,19 @@ def load_weights(module: nn.Module, file: BinaryIO, where: str) -> None:
     module : nn.Module
         Where they go, on its own device.
     file : binary file
-        In safetensors, from its beginning.
+        In safetensors, read up to the end of its header.
+    places : list of Place
+        What `read_header` returned.
     where : str
         What errors call it.
 
     Raises
     ------
     ValueError
-        When the file is damaged, not in this format or of another model, when a tensor
-        has a type that weights don't have, or a value that is no finite number.
+        When the file is of another model, or a value is no finite number.
     """
     where = printable(where)
-    wanted, places = _tensors(module), _header(file, where)
+    wanted = _tensors(module)
     names = [name for _, _, name, _, _ in places]
     wrong = [f"{name} is missing" for name in wanted.keys() - set(names)]
     wrong += [f"{name} is not in the model" for name in set(names) - wanted.keys()]
@@ -115,8 +118,16 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return {n: t for n, t in state.items() if first.setdefault(id(t), n) == n}
 
 
-def _header(file: BinaryIO, where: str) -> list[Place]:
-    """Return where every tensor is, in this order, behind the header's end."""
+def read_header(file: BinaryIO, where: str) -> list[Place]:
+    """Return where every tensor is, in this order, behind the header's end.
+
+    Raises
+    ------
+    ValueError
+        When the file is damaged or not in this format, or a tensor has a type that
+        weights don't have.
+    """
+    where = printable(where)
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _HEADER_BYTES):
@@ -128,13 +139,17 @@ def _header(file: BinaryIO, where: str) -> list[Place]:
     if not isinstance(header, dict):
         raise ValueError(f"{where}, header: names and tensors, not {shown(header)}.")
     header.pop("__metadata__", None)
-    places = sorted(_place(name, entry, where) for name, entry in header.items())
+    places = []
+    for name, entry in header.items():
+        try:
+            places.append(_place(name, entry))
+        except ValueError as error:
+            raise ValueError(f"{where}, {shown(name)}: {error}") from None
+    places.sort()
     end = 0
     for start, after, name, *_ in places:
         if start != end:
-            raise ValueError(
-                f"{where}, {shown(name)}: starts at {start}, not at {end}."
-            )
+            raise ValueError(f"{where}, {shown(name)}: begins at {start}, not {end}.")
         end = after
     if 8 + length + end != size:
         raise ValueError(
@@ -144,22 +159,18 @@ def _header(file: BinaryIO, where: str) -> list[Place]:
     return places
 
 
-def _place(name: str, entry: object, where: str) -> Place:
-    where = f"{where}, {shown(name)}"
+def _place(name: str, entry: object) -> Place:
     keys = {"dtype", "shape", "data_offsets"}
     if not isinstance(entry, dict) or entry.keys() != keys:
-        raise ValueError(f"{where}: {', '.join(sorted(keys))}, not {shown(entry)}.")
+        raise ValueError(f"{', '.join(sorted(keys))}, not {shown(entry)}.")
     kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(kind, str) or kind not in _TYPES:
-        raise ValueError(f"{where}: dtype is one of {list(_TYPES)}, not {shown(kind)}.")
-    for key, numbers, most in (("shape", shape, 8), ("data_offsets", offsets, 2)):
-        if (
-            not isinstance(numbers, list)
-            or len(numbers) > most
-            or any(type(n) is not int or n < 0 for n in numbers)
-        ):
-            raise ValueError(f"{where}: {key} is no list of sizes: {shown(numbers)}.")
+        raise ValueError(f"dtype is one of {list(_TYPES)}, not {shown(kind)}.")
+    for key, sizes, most in (("shape", shape, 8), ("data_offsets", offsets, 2)):
+        whole = isinstance(sizes, list) and all(type(n) is int for n in sizes)
+        if not whole or len(sizes) > most or min(sizes, default=0) < 0:
+            raise ValueError(f"{key} is no list of sizes: {shown(sizes)}.")
     nbytes = math.prod(shape) * _TYPES[kind].itemsize
     if len(offsets) != 2 or offsets[1] - offsets[0] != nbytes:
-        raise ValueError(f"{where}: {nbytes} bytes, not those of {shown(offsets)}.")
+        raise ValueError(f"{nbytes} bytes, not those of {shown(offsets)}.")
     return offsets[0], offsets[1], name, kind, shape

@@ -12,7 +12,7 @@ from speechbrain_mal.hub.tensors import save_weights
 
 def load_weights(module, path):
     with open(path, "rb") as file:
-        tensors.load_weights(module, file, str(path))
+        tensors.load_weights(module, file, tensors.read_header(file, str(path)), "it")
 
 
 def test_what_is_saved_is_loaded(small_model, tmp_path):
@@ -64,7 +64,9 @@ def test_what_is_no_whole_file_is_refused(make, tmp_path, monkeypatch):
 )
 def test_another_models_weights_are_refused(model, message, tmp_path):
     save_weights(nn.Linear(2, 3), tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match=f"another model's weights.*{message}"):
+    with pytest.raises(
+        ValueError, match=f"it holds another model's weights: .*{message}"
+    ):
         load_weights(model, tmp_path / "a.safetensors")
 
 
