@@ -18,6 +18,7 @@ from torch import nn
 
 from speechbrain_mal import __version__
 from speechbrain_mal.export.model_card import Facts, Scores, model_card
+from speechbrain_mal.hub.data import read_bytes
 from speechbrain_mal.hub.folder import (
     CONFIG,
     HYPERPARAMS,
@@ -211,7 +212,7 @@ def _example(
 
 def _first_test_clip(run: Run) -> Path | None:
     try:
-        clips = json.loads((run.folder / "test.json").read_text(encoding="utf-8"))
+        clips = json.loads(read_bytes(run.folder, "test.json", 1 << 28))
         path = min(clip["noisy_wav"] for clip in clips.values())
     except (OSError, ValueError, KeyError, AttributeError):
         return None
@@ -259,6 +260,8 @@ def _own_scores(run: Run) -> dict[str, Scores]:
     files |= {path.parent.name: path for path in folders}
     scores = {}
     for name, path in files.items():
+        if not path.is_file():
+            continue
         rows = list(read_scores(path).values())
         means = {
             column: float(np.nanmean([row[column] for row in rows]))

@@ -9,7 +9,7 @@ import yaml
 from speechbrain_mal.hub.data import printable, read_bytes, shown
 from speechbrain_mal.hub.registry import model_named
 
-_YAML_BYTES = 1 << 18
+_YAML_BYTES, _MOST, _DEEPEST = 1 << 18, 5000, 40
 _STANDARD = "tag:yaml.org,2002:"
 _OURS = "speechbrain_mal."
 
@@ -51,13 +51,16 @@ def spec_of(node: yaml.Node, where: str = "hyperparams.yaml") -> Any:
     >>> spec_of(yaml.compose(text))
     {'class': 'DeepFilterNet2', 'arguments': {'channels': 8}}
     """
-    return _spec(node, where, set())
+    return _spec(node, where, [], 0)
 
 
-def _spec(node: yaml.Node, where: str, seen: set[int]) -> Any:
+def _spec(node: yaml.Node, where: str, seen: list[int], depth: int) -> Any:
     kind, _, target = str(node.tag).partition(":")
+    seen.append(id(node))
+    if depth > _DEEPEST or len(seen) > _MOST:  # aliases can repeat, and form rings
+        raise ValueError(_said(node, where, "more than a network takes"))
     if isinstance(node, yaml.SequenceNode) and node.tag == _STANDARD + "seq":
-        return [_spec(one, where, seen) for one in node.value]
+        return [_spec(one, where, seen, depth + 1) for one in node.value]
     if isinstance(node, yaml.ScalarNode) and node.tag.startswith(_STANDARD):
         try:
             return yaml.constructor.SafeConstructor().construct_object(node)
@@ -66,13 +69,12 @@ def _spec(node: yaml.Node, where: str, seen: set[int]) -> Any:
     if kind not in ("!new", "!name") or isinstance(node, yaml.SequenceNode):
         what = "its arguments have no names" if kind in ("!new", "!name") else node.tag
         raise ValueError(_said(node, where, f"no network in plain values ({what})"))
-    if id(node) in seen:  # a network in two places would become two
+    if seen.count(id(node)) > 1:  # it would become two
         raise ValueError(_said(node, where, "a network that stands in two places"))
-    seen.add(id(node))
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    given = entries(node, where) if isinstance(node, yaml.MappingNode) else {}
     return {
         "class": target.rpartition(".")[2] if target.startswith(_OURS) else target,
-        "arguments": {key.value: _spec(value, where, seen) for key, value in pairs},
+        "arguments": {k: _spec(v, where, seen, depth + 1) for k, v in given.items()},
         **({"later": True} if kind == "!name" else {}),
     }
 
@@ -81,12 +83,20 @@ def _said(node: yaml.Node, where: str, what: str) -> str:
     return f"{where}, line {node.start_mark.line + 1}: {shown(what)[1:-1]}."
 
 
+def entries(node: yaml.Node | None, where: str = "hyperparams.yaml") -> dict:
+    """Return a mapping's values, which are nodes, by its keys."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else None
+    if pairs is None or not all(isinstance(key, yaml.ScalarNode) for key, _ in pairs):
+        raise ValueError(f"{where} has no names with values where it should.")
+    return {key.value: value for key, value in pairs}
+
+
 def child(node: yaml.Node, key: str, where: str = "hyperparams.yaml") -> yaml.Node:
     """Return the value of a key of a mapping."""
-    for name, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        if name.value == key:
-            return value
-    raise ValueError(f"{where} has no {key!r}.")
+    found = entries(node, where)
+    if key not in found:
+        raise ValueError(f"{where} has no {key!r}.")
+    return found[key]
 
 
 def enhancer_yaml(node: yaml.Node) -> str:

@@ -17,7 +17,13 @@ from speechbrain_mal.hub.data import open_file, printable, shown
 from speechbrain_mal.hub.folder import HYPERPARAMS
 from speechbrain_mal.hub.registry import build_model
 from speechbrain_mal.hub.tensors import WEIGHTS_BYTES
-from speechbrain_mal.hub.translate import enhancer_yaml, spec_of, yaml_of, yaml_tree
+from speechbrain_mal.hub.translate import (
+    enhancer_yaml,
+    entries,
+    spec_of,
+    yaml_of,
+    yaml_tree,
+)
 from speechbrain_mal.inference.system import (
     SYSTEM,
     enhancer_node,
@@ -88,9 +94,9 @@ class Run:
             from hyperpyyaml import load_hyperpyyaml
 
             return load_hyperpyyaml(self.enhancer_yaml())["enhancer"]
+        model, where = self._known(), printable(self.folder / SYSTEM)
         try:
-            where = printable(self.folder / SYSTEM)
-            return build_model(self._known(), where, weights_bytes)
+            return build_model(model, where, weights_bytes)
         except ValueError as error:
             raise ValueError(f"{error} {_TRUST}") from error
 
@@ -99,7 +105,8 @@ class Run:
             return self.model
         raise ValueError(
             f"{printable(self.folder / SYSTEM)} does not say how the enhancer is "
-            "built; in runs of this package it does, unless the network is their own."
+            "built; in runs of this package it does, unless the network is their own. "
+            f"{_TRUST}"
         )
 
 
@@ -157,10 +164,11 @@ def _checkpoints(folder: Path) -> list[Checkpoint]:
     """Return the checkpoints of a run; SpeechBrain's notes are read as a tree."""
     found = []
     for path in sorted((folder / "save").glob("CKPT+*/CKPT.yaml")):
-        pairs = yaml_tree(path.parent, path.name)
+        where = printable(path)
+        notes = entries(yaml_tree(path.parent, path.name), where)
         meta = {
-            key.value: spec_of(value)
-            for key, value in getattr(pairs, "value", ())
+            key: spec_of(value, where)
+            for key, value in notes.items()
             if isinstance(value, yaml.ScalarNode)
         }
         found.append(Checkpoint(path.parent, meta))

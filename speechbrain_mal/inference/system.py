@@ -5,12 +5,19 @@ enhancer, so that whoever reads the folder later has nothing to execute.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from speechbrain_mal.hub.data import JSON_BYTES, parse_json, printable, read_bytes
+from speechbrain_mal.hub.data import (
+    JSON_BYTES,
+    parse_json,
+    printable,
+    read_bytes,
+    shown,
+)
 from speechbrain_mal.hub.folder import HYPERPARAMS, write_json
 from speechbrain_mal.hub.registry import RATE
 from speechbrain_mal.hub.schema import checked
@@ -18,8 +25,17 @@ from speechbrain_mal.hub.translate import child, spec_of, yaml_tree
 
 SYSTEM = "system.json"
 _BEST = {"best", "last"}
+
+
+def _name(value: object, where: str, depth: int) -> str:
+    """Return a system's name: it stands in cards, comments and tables."""
+    if not re.fullmatch(r"[\w.+-]{1,100}", checked(value, str, where)):
+        raise ValueError(f"{where}: letters, digits and _.+-, not {shown(value)}.")
+    return value
+
+
 SETTINGS = {
-    "system": str,
+    "system": _name,
     "sample_rate": RATE,
     "data_folder": str,
     "phase_two_epochs": range(1_000_000),
