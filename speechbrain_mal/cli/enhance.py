@@ -41,17 +41,16 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _enhance(options: argparse.Namespace) -> int:
-    from speechbrain.utils.fetching import FetchConfig
+    from speechbrain_mal.inference import MALEnhancement, enhance_files, enhance_one
 
-    from speechbrain_mal.inference import (
-        MALEnhancement,
-        enhance_files,
-        enhance_one,
-    )
+    config = None
+    if options.revision:
+        from speechbrain.utils.fetching import FetchConfig
 
+        config = FetchConfig(revision=options.revision)
     enhancer = MALEnhancement.from_hparams(
         _source(options.model),
-        fetch_config=FetchConfig(revision=options.revision),
+        fetch_config=config,
         trust_remote_code=options.trust_remote_code,
         run_opts={"device": options.device},
     )

@@ -30,8 +30,8 @@ from speechbrain_mal.hub.tensors import save_weights
 from speechbrain_mal.hub.translate import spec_of, yaml_tree
 from speechbrain_mal.inference.enhancement import MALEnhancement
 from speechbrain_mal.inference.runs import Run, read_run
-from speechbrain_mal.inference.system import enhancer_node
 from speechbrain_mal.metrics.table import read_scores
+from speechbrain_mal.system import enhancer_node
 
 EXAMPLE_SECONDS = 10.0
 # In another order of summation, relative to the largest sample; a wrong weight is

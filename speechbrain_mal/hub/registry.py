@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from speechbrain_mal.hub.data import shown
+from speechbrain_mal.hub.data import printable, shown
 from speechbrain_mal.hub.schema import checked
 
 DEEPEST = 12  # networks within networks
@@ -256,7 +256,8 @@ def build_model(spec: object, where: str, weights_bytes: int) -> nn.Module:
         return network
     except Exception as error:  # whatever a constructor objects to
         raise ValueError(
-            f"{where}, model: no network can be built of it ({shown(error)})."
+            f"{where}, model: no network can be built of it ({type(error).__name__}: "
+            f"{printable(error)[:300]})."
         ) from error
 
 

@@ -18,7 +18,6 @@ _HOMES = {
     "fold": "folding",
     "load_run": "runs",
     "shipped_model": "shipped",
-    "write_system": "system",
 }
 __all__ = sorted(_HOMES)
 __getattr__ = lazily(__name__, _HOMES)

@@ -24,7 +24,7 @@ from speechbrain_mal.hub.translate import (
     yaml_of,
     yaml_tree,
 )
-from speechbrain_mal.inference.system import (
+from speechbrain_mal.system import (
     SYSTEM,
     enhancer_node,
     plain_settings,

@@ -21,7 +21,8 @@ from speechbrain_mal.hub import registry
 from speechbrain_mal.hub.folder import config_of, write_json
 from speechbrain_mal.hub.tensors import save_weights
 from speechbrain_mal.hub.translate import child, enhancer_yaml, spec_of, yaml_of
-from speechbrain_mal.inference import load_run, write_system
+from speechbrain_mal.inference import load_run
+from speechbrain_mal.system import write_system
 
 SMALL = {
     "blstm": {"hidden_size": 8},
