@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from datetime import date
@@ -30,6 +31,7 @@ from speechbrain_mal.hub.tensors import save_weights
 from speechbrain_mal.hub.translate import spec_of, yaml_tree
 from speechbrain_mal.inference.enhancement import MALEnhancement
 from speechbrain_mal.inference.runs import Run, read_run
+from speechbrain_mal.metrics.registry import HEADINGS
 from speechbrain_mal.metrics.table import read_scores
 from speechbrain_mal.system import enhancer_node
 
@@ -260,12 +262,14 @@ def _own_scores(run: Run) -> dict[str, Scores]:
     files |= {path.parent.name: path for path in folders}
     scores = {}
     for name, path in files.items():
-        if not path.is_file():
+        # They become words of the card, whoever wrote the folder.
+        if not (path.is_file() and re.fullmatch(r"[\w.+-]+", name)):
             continue
         rows = list(read_scores(path).values())
         means = {
             column: float(np.nanmean([row[column] for row in rows]))
             for column in (rows[0] if rows else ())
+            if column in HEADINGS
         }
         means = {column: mean for column, mean in means.items() if not math.isnan(mean)}
         scores[name.removeprefix("scores_")] = Scores(means, command)

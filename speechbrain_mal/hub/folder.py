@@ -64,8 +64,10 @@ def config_of(model: Any, settings: dict[str, Any], epoch: int | None) -> dict:
 def write_json(path: Path, content: dict) -> None:
     """Write JSON; the file is whole or as it was."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.unlink(missing_ok=True)
     try:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        with open(partial, "x", encoding="utf-8") as file:  # through no link
+            file.write(json.dumps(content, indent=2) + "\n")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ argument gets through that its schema does not know.
 import functools
 import importlib
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from speechbrain_mal.hub.data import printable, shown
 from speechbrain_mal.hub.schema import checked
 
 DEEPEST = 12  # networks within networks
+SECONDS = 120  # for building one; the largest of the recipes takes 14 s of two cores
 
 
 class Model(NamedTuple):
@@ -80,12 +82,9 @@ def _part(value: object, where: str, depth: int = 0) -> str:
 
 
 _KEYS = {"class", "arguments"}
-_SIZE, _DEPTH, _DIM, RATE = (
-    range(1, 4097),
-    range(1, 33),
-    range(4),
-    range(4000, 192_001),
-)
+_SIZE, _DEPTH, _DIM = range(1, 4097), range(1, 33), range(4)
+_BINS = range(1, 1026)  # of an FFT
+RATE = range(4000, 192_001)  # Hz
 
 
 def _kinds(
@@ -130,7 +129,7 @@ _OURS = {
     ),
 }
 _SPEECHBRAIN = {
-    "nnet.containers.Sequential": {"input_shape": [(_SIZE, None)], "*": NETWORK},
+    "nnet.containers.Sequential": {"input_shape": [(_BINS, None)], "*": NETWORK},
     "nnet.CNN.Conv1d": _kinds("out_channels kernel_size"),
     "nnet.CNN.Conv2d": _kinds(
         "out_channels",
@@ -271,7 +270,11 @@ def _build(model: Model, arguments: dict, later: bool) -> Any:
 
 
 class _Budget(TorchFunctionMode):
-    """Refuse tensors before they take far more memory than there are weights."""
+    """Refuse tensors before they take far more memory than there are weights.
+
+    SpeechBrain's containers run what they have so far to know the next layer's shape;
+    time is bounded for their sake.
+    """
 
     makers = frozenset(
         getattr(torch, name)
@@ -282,16 +285,22 @@ class _Budget(TorchFunctionMode):
 
     def __init__(self, weights_bytes: int):
         super().__init__()
-        self.left = 2 * weights_bytes + (64 << 20)
+        self.left = 4 * weights_bytes + (16 << 20)
+        self.end = time.monotonic() + SECONDS
 
     def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:  # noqa: ANN001
         kwargs = kwargs or {}
         if func in self.makers:
             size = kwargs.get("size", args[0] if args else 0)
             size = size if isinstance(size, tuple | list) else args
-            self.left -= 4 * math.prod(n for n in size if isinstance(n, int))
+            self._take(math.prod(n for n in size if isinstance(n, int)))
         elif func in self.copiers:
-            self.left -= 4 * args[0].numel()
+            self._take(args[0].numel())
+        elif time.monotonic() > self.end and func is not torch._C._set_grad_enabled:
+            raise ValueError(f"it takes longer than {SECONDS} s")
+        return func(*args, **kwargs)
+
+    def _take(self, numbers: int) -> None:
+        self.left -= 4 * numbers
         if self.left < 0:
             raise ValueError("it is far larger than its file of weights")
-        return func(*args, **kwargs)

@@ -9,7 +9,7 @@ import yaml
 from speechbrain_mal.hub.data import printable, read_bytes, shown
 from speechbrain_mal.hub.registry import model_named
 
-_YAML_BYTES, _MOST, _DEEPEST = 1 << 18, 5000, 40
+_YAML_BYTES, _MOST, _DEEPEST = 1 << 16, 5000, 40
 _STANDARD = "tag:yaml.org,2002:"
 _OURS = "speechbrain_mal."
 

@@ -233,16 +233,20 @@ CONFIGS = {
         changed("model", network(SEQUENTIAL, a=network("torch.load", f=WEIGHTS))),
         "arguments.a.class: 'torch.load' is not registered",
     ),
-    "a shape of terabytes": (
+    "a shape of gigabytes": (
         changed(
             "model",
             network(
                 SEQUENTIAL,
-                input_shape=[4096, 4096, 4096],
+                input_shape=[1025, 1025, 1025],
                 a=network(LSTM, hidden_size=1) | {"later": True},
             ),
         ),
         "far larger than its file",
+    ),
+    "a shape out of range": (
+        changed("model", network(SEQUENTIAL, input_shape=[None, None, 4096])),
+        r"input_shape\[2\]: a whole number from 1 to 1025",
     ),
     "many copies": (
         changed(
@@ -293,7 +297,7 @@ def test_configs_are_refused(name, exported, monkeypatch):
         MALEnhancement.from_hparams(exported)
     assert "config.json" in str(error.value) or WEIGHTS in str(error.value)
     assert str(error.value).isprintable() and len(str(error.value)) < 1000
-    assert sorted(os.listdir()) == before
+    assert sorted(os.listdir()) == before and torch.is_grad_enabled()
 
 
 # -------------------------------------------------------------------- weights: refused

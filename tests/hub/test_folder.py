@@ -1,6 +1,7 @@
 """Folders of format 1 are converted, and none of their YAML is executed."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -70,6 +71,15 @@ def test_what_is_more_than_a_network_is_not_converted(
         convert(old)
     assert (old / "config.json").read_text() == config
     assert not (tmp_path / "ran").exists()
+
+
+def test_links_in_its_way_are_not_written_through(old, tmp_path):
+    for name in (f".config.json.{os.getpid()}.partial", "README.md"):
+        (old / name).unlink(missing_ok=True)
+        (old / name).symlink_to(tmp_path / "victim")
+    (tmp_path / "victim").write_text("mine")
+    convert(old)
+    assert (tmp_path / "victim").read_text() == "mine"
 
 
 def test_anothers_weights_are_found_out(old):

@@ -50,11 +50,27 @@ def test_a_network_takes_no_more_than_its_weights_pay_for():
 
     register_model("Greedy", Greedy, {"size": range(1 << 30), "how": {"new", "copy"}})
     for how in ("new", "copy"):
-        spec = {"class": "Greedy", "arguments": {"size": 10, "how": how}}
+        spec = {"class": "Greedy", "arguments": {"size": 3, "how": how}}
         build_model(spec, "config.json", 1000)
         spec["arguments"]["size"] = 1 << 29  # 2 PB, or for ever
         with pytest.raises(ValueError, match="far larger than its file of weights"):
             build_model(spec, "config.json", 1000)
+
+
+def test_nor_more_than_its_time(monkeypatch):
+    class Slow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            weight = torch.zeros(1)
+            with torch.no_grad():  # whose end must not be what is refused
+                while True:
+                    weight.add_(1)
+
+    register_model("Slow", Slow, {})
+    monkeypatch.setattr(registry, "SECONDS", 0.1)
+    with pytest.raises(ValueError, match=r"it takes longer than 0\.1 s"):
+        build_model({"class": "Slow", "arguments": {}}, "config.json", 1000)
+    assert torch.is_grad_enabled()
 
 
 def test_whatever_a_constructor_raises_is_named():

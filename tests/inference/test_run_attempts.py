@@ -232,8 +232,11 @@ def test_code_beside_the_data_stays_where_it_is(run, tmp_path):
     (run / HYPERPARAMS).write_text(f"x: {APPLY}\ny: !apply:os.mkdir [ran]\n")
     for name in ("test.json", "scores_testset.csv"):
         os.mkfifo(run / name)  # would wait for ever
+    (run / "scores_<img src=x>.csv").write_text("clip,pesq\na,1.0\n")
+    (run / "scores_set.csv").write_text("clip,pesq,<script>\na,1.0,2.0\n")
     folder = export(run, tmp_path / "out")
     MALEnhancement.from_hparams(folder)
+    assert not {"<img", "<script"} & set((folder / "README.md").read_text().split())
     text = (folder / HYPERPARAMS).read_text()
     assert "ran" not in text and not (tmp_path / "ran").exists()
 
