@@ -108,21 +108,18 @@ def load_folder(folder: str | os.PathLike) -> tuple[nn.Module, int]:
             f"{where}: model is null; the folder was exported for SpeechBrain's own "
             "interface alone, since its network is not made of plain values."
         )
-    rate = block["sample_rate"]
-    model = _enhancer(folder, block["model"], where)
-    if getattr(model, "sample_rate", rate) != rate:
-        raise ValueError(
-            f"{where}: sample_rate is {rate}, and {model.sample_rate} in model."
-        )
-    return model, rate
+    return _enhancer(folder, block, where), block["sample_rate"]
 
 
-def _enhancer(folder: str | os.PathLike, model: Any, where: str) -> nn.Module:
+def _enhancer(folder: str | os.PathLike, block: dict, where: str) -> nn.Module:
     """Build a network and load its weights, once it is known what they are."""
-    path = str(Path(folder, WEIGHTS))
+    path, rate = str(Path(folder, WEIGHTS)), block["sample_rate"]
     with open_file(folder, WEIGHTS, WEIGHTS_BYTES) as file:
         places = read_header(file, path)
-        network = build_model(model, where, os.fstat(file.fileno()).st_size)
+        size = os.fstat(file.fileno()).st_size
+        network = build_model(block["model"], where, size)
+        if (found := getattr(network, "sample_rate", rate)) != rate:
+            raise ValueError(f"{where}: sample_rate is {rate}, and {found} in model.")
         load_weights(network, file, places, path)
     return network
 
@@ -172,16 +169,14 @@ def convert(folder: str | os.PathLike) -> Path:
     if block["format"] != 1:
         raise ValueError(f"{printable(folder)}: of format {block['format']} already.")
     root = yaml_tree(folder)
-    settings = {
-        name: spec_of(child(root, name, where), where)
-        for name in ("sample_rate", "enhancer")
-    }
-    model = settings.pop("enhancer")
-    settings["system"] = block.get("system")
+    model, rate = (
+        spec_of(child(root, name, where), where) for name in ("enhancer", "sample_rate")
+    )
+    settings = {"system": block.get("system"), "sample_rate": rate}
     config = config_of(model, settings, block.get("epoch"))
-    config["speechbrain_mal"] |= {
-        key: block[key] for key in ("speechbrain", "torch") if key in block
-    }
-    _enhancer(folder, model, where)  # can it be loaded?
+    kept = {key: block[key] for key in ("speechbrain", "torch") if key in block}
+    config["speechbrain_mal"] |= kept
+    checked(config["speechbrain_mal"], _BLOCK, where)
+    _enhancer(folder, config["speechbrain_mal"], where)  # can it be loaded?
     write_json(Path(folder, CONFIG), config)
     return Path(folder, CONFIG)

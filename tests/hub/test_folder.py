@@ -73,6 +73,19 @@ def test_what_is_more_than_a_network_is_not_converted(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("rate", ["abc", "48000", "16000.0", "[16000]"])
+def test_a_rate_that_is_none_is_not_converted(old, rate):
+    path = old / "hyperparams.yaml"
+    path.write_text(
+        path.read_text().replace("sample_rate: 16000", f"sample_rate: {rate}", 1)
+    )
+    with pytest.raises(ValueError, match="sample_rate"):
+        convert(old)
+    assert (
+        json.loads((old / "config.json").read_text())["speechbrain_mal"]["format"] == 1
+    )
+
+
 def test_links_in_its_way_are_not_written_through(old, tmp_path):
     for name in (f".config.json.{os.getpid()}.partial", "README.md"):
         (old / name).unlink(missing_ok=True)
