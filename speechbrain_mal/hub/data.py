@@ -4,11 +4,14 @@ import errno
 import json
 import math
 import os
+import reprlib
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
 JSON_BYTES = 1 << 16  # of a config.json; that of the largest recipe has 4 KB
+_SHORT = reprlib.Repr()  # of what is nested deeper than `repr` can go, too
+_SHORT.maxstring = _SHORT.maxother = 100
 
 
 def open_file(folder: str | os.PathLike, name: str, limit: int) -> BinaryIO:
@@ -42,31 +45,29 @@ def open_file(folder: str | os.PathLike, name: str, limit: int) -> BinaryIO:
     ValueError: ...link: a link, which is not followed; put the file itself there.
     """
     path = Path(folder, name)
-    where, place = printable(path), path
-    if path.is_symlink():
-        place = _blob(path)
+    where, place = printable(path), _blob(path) if path.is_symlink() else path
+    flags = [getattr(os, f"O_{f}", 0) for f in ("NOFOLLOW", "NONBLOCK", "BINARY")]
     try:
         # Opening a device can do something, and a pipe would wait for its writer.
-        if place is None or stat.S_ISLNK((before := os.lstat(place)).st_mode):
+        kind = stat.S_IFMT(os.lstat(place).st_mode) if place else stat.S_IFLNK
+        if kind == stat.S_IFLNK:
             raise OSError(errno.ELOOP, "")
-        flags = [getattr(os, f"O_{f}", 0) for f in ("NOFOLLOW", "NONBLOCK", "BINARY")]
-        regular = stat.S_ISREG(before.st_mode)
-        number = os.open(place, os.O_RDONLY | sum(flags)) if regular else None
+        if kind != stat.S_IFREG:
+            raise ValueError(f"{where}: not a regular file.")
+        number = os.open(place, os.O_RDONLY | sum(flags))
     except OSError as error:
         said = {
             errno.ELOOP: "a link, which is not followed; put the file itself there.",
             errno.ENOENT: "there is no such file.",
         }.get(error.errno, f"it can't be read: {error.strerror}.")
         raise ValueError(f"{where}: {said}") from error
-    if number is None or not stat.S_ISREG((status := os.fstat(number)).st_mode):
-        raise ValueError(f"{where}: not a regular file.")
-    file = os.fdopen(number, "rb")
-    if status.st_size > limit:
-        file.close()
-        raise ValueError(
-            f"{where}: {status.st_size} bytes, and no more than {limit} are read."
-        )
-    return file
+    status = os.fstat(number)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= limit:
+        return os.fdopen(number, "rb")
+    os.close(number)
+    size = f"{status.st_size} bytes, and no more than {limit} are read"
+    said = size if stat.S_ISREG(status.st_mode) else "not a regular file"
+    raise ValueError(f"{where}: {said}.")
 
 
 def read_bytes(folder: str | os.PathLike, name: str, limit: int) -> bytes:
@@ -126,7 +127,7 @@ def printable(text: object) -> str:
 
 def shown(value: object) -> str:
     """Return a stranger's value as a message shows it: short, without control codes."""
-    text = printable(repr(value))
+    text = printable(_SHORT.repr(value))
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 

@@ -135,6 +135,10 @@ CONFIGS = {
     "null": (text("null"), "is not of a folder that"),
     "nested 50,000 deep": (text("[" * 50_000), "no plain JSON"),
     "nested objects": (text('{"a":' * 9000 + "1" + "}" * 9000), "no plain JSON"),
+    "nested as deep as it gets": (
+        lambda c: json.dumps(c).replace("8,", "[" * 600 + "]" * 600 + ",", 1),
+        r"channels: a whole number .*, not \[\[",
+    ),
     "a megabyte": (text('{"a": "' + "x" * 1_000_000 + '"}'), "no more than 65536"),
     "a key twice": (
         lambda c: json.dumps(c)[:-1] + ', "speechbrain_mal": {"format": 2}}',
