@@ -21,7 +21,6 @@ from speechbrain_mal.hub.data import (
 from speechbrain_mal.hub.registry import RATE, build_model
 from speechbrain_mal.hub.schema import checked
 from speechbrain_mal.hub.tensors import WEIGHTS_BYTES, load_weights, read_header
-from speechbrain_mal.hub.translate import child, spec_of, yaml_tree
 
 FORMAT = 2  # of the folder; a higher one needs a later version of this package
 CONFIG, WEIGHTS, HYPERPARAMS = "config.json", "enhancer.safetensors", "hyperparams.yaml"
@@ -165,6 +164,8 @@ def convert(folder: str | os.PathLike) -> Path:
     ValueError
         When the folder is not of format 1, or its network is none of the registry.
     """
+    from speechbrain_mal.hub.translate import child, spec_of, yaml_tree
+
     where, block = printable(Path(folder, HYPERPARAMS)), _block(folder)
     if block["format"] != 1:
         raise ValueError(f"{printable(folder)}: of format {block['format']} already.")

@@ -112,7 +112,7 @@ def test_loading_waits_for_torch_and_little_else():
         "from speechbrain_mal.inference import MALEnhancement, shipped_model; "
         "MALEnhancement.from_hparams(shipped_model()); "
         "print({m.partition('.')[0] for m in sys.modules} & {'speechbrain', 'scipy', "
-        "'huggingface_hub', 'torchaudio', 'soundfile', 'hyperpyyaml', 'onnxruntime'})"
+        "'huggingface_hub', 'yaml', 'hyperpyyaml', 'torchaudio', 'soundfile', 'soxr'})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr
