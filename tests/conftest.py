@@ -148,14 +148,32 @@ pretrainer: !new:speechbrain_mal.hub.weights.SafetensorsPretrainer
 """
 
 
+CONFIG = {
+    "speechbrain_interface": "MALEnhancement",
+    "speechbrain_mal": {
+        "format": 2,
+        "version": "0.1.0",
+        "sample_rate": 16000,
+        "model": {
+            "class": "DeepFilterNet2",
+            "arguments": {
+                "sample_rate": 16000,
+                "channels": 8,
+                "embedding_size": 32,
+                "df_hidden_size": 32,
+            },
+        },
+    },
+}
+
+
 @pytest.fixture
 def exported(small_model: DeepFilterNet2, tmp_path: Path) -> Path:
     """Return a folder as `speechbrain-mal export` writes it, of `small_model`."""
     folder = tmp_path / "exported"
     folder.mkdir()
     (folder / "hyperparams.yaml").write_text(HYPERPARAMS)
-    config = {"speechbrain_mal": {"format": 1, "version": "0.1.0"}}
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(CONFIG))
     safetensors.torch.save_file(
         small_model.state_dict(), folder / "enhancer.safetensors"
     )

@@ -32,6 +32,7 @@ from speechbrain_mal.data import (
 )
 from speechbrain_mal.lengths import lengths_or_none
 from speechbrain_mal.metrics import clips_from_folders, evaluate
+from speechbrain_mal.system import write_system
 
 logger = get_logger(__name__)
 
@@ -147,6 +148,7 @@ if __name__ == "__main__":
         hyperparams_to_save=hparams_file,
         overrides=overrides,
     )
+    run_on_main(write_system, args=[hparams["output_folder"]])  # the model as data
     if hparams["use_tensorboard"]:
         from speechbrain.utils.train_logger import TensorboardLogger
 

@@ -19,6 +19,7 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain_mal import MALBrain
 from speechbrain_mal.data import paired_dataset, prepare_voicebank
 from speechbrain_mal.lengths import lengths_or_none
+from speechbrain_mal.system import write_system
 
 
 class EnhanceBrain(MALBrain):
@@ -81,6 +82,7 @@ if __name__ == "__main__":
         hyperparams_to_save=hparams_file,
         overrides=overrides,
     )
+    run_on_main(write_system, args=[hparams["output_folder"]])  # the model as data
     if hparams["enhanced_folder"]:
         run_on_main(
             os.makedirs, kwargs={"name": hparams["enhanced_folder"], "exist_ok": True}

@@ -25,10 +25,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--revision", help="of the hub repository")
     parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="execute whatever the model's YAML says",
-    )
+        "--trust-remote-code", action="store_true", help=argparse.SUPPRESS
+    )  # of earlier versions: refused with the reason
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes (default: %(default)s)"
@@ -43,17 +41,16 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _enhance(options: argparse.Namespace) -> int:
-    from speechbrain.utils.fetching import FetchConfig
+    from speechbrain_mal.inference import MALEnhancement, enhance_files, enhance_one
 
-    from speechbrain_mal.inference import (
-        MALEnhancement,
-        enhance_files,
-        enhance_one,
-    )
+    config = None
+    if options.revision:
+        from speechbrain.utils.fetching import FetchConfig
 
+        config = FetchConfig(revision=options.revision)
     enhancer = MALEnhancement.from_hparams(
         _source(options.model),
-        fetch_config=FetchConfig(revision=options.revision),
+        fetch_config=config,
         trust_remote_code=options.trust_remote_code,
         run_opts={"device": options.device},
     )

@@ -1,11 +1,11 @@
-"""`speechbrain-mal export` and `publish`: a trained enhancer for others to load."""
+"""`speechbrain-mal export`, `convert`, `publish`: enhancers for others to load."""
 
 import argparse
 from pathlib import Path
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add both commands and their options."""
+    """Add the commands and their options."""
     parser = commands.add_parser("export", help="write a run's enhancer as a folder")
     parser.set_defaults(run=_export)
     parser.add_argument("run_folder", type=Path, help="output folder of a recipe's run")
@@ -27,12 +27,34 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--example", type=Path, help="noisy clip to show")
 
+    add_trust(parser)
+
+    parser = commands.add_parser(
+        "convert",
+        help="rewrite a folder that an earlier version exported",
+        description="Write the network that a folder's hyperparams.yaml describes into "
+        "its config.json. The YAML is read as text, and nothing in it is executed.",
+    )
+    parser.set_defaults(run=_convert)
+    parser.add_argument("folder", type=Path)
+
     parser = commands.add_parser("publish", help="upload a folder that `export` wrote")
     parser.set_defaults(run=_publish)
     parser.add_argument("folder", type=Path)
     parser.add_argument("repository", help="on the Hugging Face hub: user/name")
     parser.add_argument("--private", action="store_true", help="only you can read it")
     parser.add_argument("--revision", help="branch (default: main)")
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that build the enhancers of runs."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="EXECUTE the hyperparams.yaml of results folders, which can do whatever "
+        "you can. Needed for those without system.json, which runs of this package "
+        "have, and for networks of your own; without it nothing there is executed",
+    )
 
 
 def _named(text: str) -> tuple[str, Path]:
@@ -53,9 +75,17 @@ def _export(options: argparse.Namespace) -> int:
         options.training_data,
         options.licence,
         options.example,
+        options.trust,
     )
     for path in sorted(folder.iterdir()):
         print(f"{path}  {path.stat().st_size} bytes")
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from speechbrain_mal.hub.folder import convert
+
+    print(convert(options.folder))
     return 0
 
 

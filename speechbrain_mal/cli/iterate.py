@@ -2,6 +2,7 @@
 
 import argparse
 
+from speechbrain_mal.cli.export import add_trust
 from speechbrain_mal.cli.scoring import (
     INCOMPLETE,
     add_scoring,
@@ -30,6 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--keep-level", action="store_true", help="give each pass its input's level"
     )
+    add_trust(parser)
     add_scoring(parser)
 
 
@@ -51,7 +53,7 @@ def _iterate(options: argparse.Namespace) -> int:
         name, folder = named(system)
         if name in systems:
             raise ValueError("Two systems have the same name: write NAME=FOLDER.")
-        enhance = enhancement_of(folder)
+        enhance = enhancement_of(folder, options.trust)
         systems[name] = keeping_level(enhance) if options.keep_level else enhance
     tables = self_consistency(
         systems,

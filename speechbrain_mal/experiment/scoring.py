@@ -114,7 +114,7 @@ def _enhance(
     """Enhance files with the enhancer of a run; what is there already is kept."""
     from speechbrain_mal.inference import MALEnhancement, enhance_files, load_run
 
-    model, rate = load_run(run, epoch)
+    model, rate = load_run(run, epoch, trust=True)  # of our own training
     enhancer = MALEnhancement(
         {"enhancer": model}, {"sample_rate": rate}, run_opts={"device": place.device}
     )
@@ -178,7 +178,8 @@ def _enhancement(run: Path, device: str) -> Callable:
 
     from speechbrain_mal.inference import load_run
 
-    model, _ = load_run(run)  # of the recipe's data, so of the clips' sampling rate
+    # Of the recipe's data, so of the clips' sampling rate.
+    model, _ = load_run(run, trust=True)
     model = model.to(device)
 
     @torch.inference_mode()

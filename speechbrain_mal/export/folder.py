@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +19,21 @@ from torch import nn
 
 from speechbrain_mal import __version__
 from speechbrain_mal.export.model_card import Facts, Scores, model_card
-from speechbrain_mal.hub.safe_yaml import UnsafeYAMLError, load_safely
-from speechbrain_mal.hub.weights import save_weights
-from speechbrain_mal.inference.enhancement import (
+from speechbrain_mal.hub.data import read_bytes
+from speechbrain_mal.hub.folder import (
     CONFIG,
-    FORMAT,
+    HYPERPARAMS,
     WEIGHTS,
-    MALEnhancement,
+    config_of,
+    write_json,
 )
+from speechbrain_mal.hub.tensors import save_weights
+from speechbrain_mal.hub.translate import spec_of, yaml_tree
+from speechbrain_mal.inference.enhancement import MALEnhancement
 from speechbrain_mal.inference.runs import Run, read_run
+from speechbrain_mal.metrics.registry import HEADINGS
 from speechbrain_mal.metrics.table import read_scores
+from speechbrain_mal.system import enhancer_node
 
 EXAMPLE_SECONDS = 10.0
 # In another order of summation, relative to the largest sample; a wrong weight is
@@ -38,7 +43,8 @@ _TOLERANCE = 1e-4
 _HYPERPARAMS = """\
 # {name}
 # System {system} of speechbrain-mal {version}, exported {date}.
-# MALEnhancement.from_hparams and SpeechBrain's WaveformEnhancement load this folder.
+# SpeechBrain's WaveformEnhancement executes this file; MALEnhancement.from_hparams
+# never reads it.
 sample_rate: {rate}
 
 {enhancer}
@@ -64,11 +70,13 @@ def export(
     training_data: str = "",
     licence: str | None = None,
     example: str | os.PathLike | None = None,
+    trust: bool = False,
 ) -> Path:
     """Write an enhancer as a folder that `MALEnhancement.from_hparams` loads.
 
-    It has `hyperparams.yaml`, `enhancer.safetensors`, `config.json` (versions), a model
-    card `README.md` and an example clip. The folder appears when it is whole, and after
+    It has `config.json` and `enhancer.safetensors`, which are what counts,
+    `hyperparams.yaml` for SpeechBrain's interfaces, a model card `README.md` and an
+    example clip. The folder appears when it is whole, and after
     it was loaded and found to do what the run's model does.
 
     Arguments
@@ -89,6 +97,8 @@ def export(
     example : path, optional
         A noisy clip, of which 10 s at most are put beside the card; without it the
         first of the run's test.
+    trust : bool
+        Execute the run's `hyperparams.yaml`, as `load_run` does.
 
     Returns
     -------
@@ -100,24 +110,25 @@ def export(
     FileExistsError
         When the output exists.
     FileNotFoundError, ValueError
-        When the run's folder is none or has no checkpoint, when its YAML has absolute
-        paths in what builds the model, or a file is missing or unreadable.
+        When the run's folder is none or has no checkpoint, can't be built of data and
+        is not trusted, when its YAML has absolute paths in what builds the model, or a
+        file is missing or unreadable.
     """
     output = Path(output)
     if output.exists():
         raise FileExistsError(f"{output} exists: remove it, or name another folder.")
-    run = read_run(run_folder)
+    run = read_run(run_folder, trust=trust)
     source = name or output.name
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
-        hyperparams = _hyperparams(run, source)
+        text = _hyperparams(run, source)
         enhancer, rate = run.load(), run.settings["sample_rate"]
-        (partial / "hyperparams.yaml").write_text(hyperparams, encoding="utf-8")
-        trusted = _needs_trust(hyperparams)
+        (partial / HYPERPARAMS).write_text(text, encoding="utf-8")
         save_weights(enhancer, partial / WEIGHTS)
-        _write_json(partial / CONFIG, _config(run))
-        loaded = MALEnhancement.from_hparams(partial, trust_remote_code=trusted)
+        model, epoch = _as_data(run), run.checkpoint.meta.get("epoch")
+        write_json(partial / CONFIG, config_of(model, run.settings, epoch))
+        loaded, registered = _loaded(partial, run)
         clip = _example(run, rate, example)
         _check_same(loaded, enhancer, clip, rate)
         if clip is not None:
@@ -134,7 +145,7 @@ def export(
             training_data=training_data,
             licence=licence,
             example=clip is not None,
-            trusted=trusted,
+            registered=registered,
         )
         (partial / "README.md").write_text(model_card(facts), encoding="utf-8")
         os.replace(partial, output)
@@ -144,7 +155,8 @@ def export(
 
 
 def _hyperparams(run: Run, name: str) -> str:
-    for token in yaml.scan(run.enhancer_yaml):
+    enhancer = run.enhancer_yaml()
+    for token in yaml.scan(enhancer):
         value = getattr(token, "value", None)
         if isinstance(value, str) and os.path.isabs(value):
             raise ValueError(
@@ -157,36 +169,30 @@ def _hyperparams(run: Run, name: str) -> str:
         version=__version__,
         date=date.today().isoformat(),
         rate=run.settings["sample_rate"],
-        enhancer=run.enhancer_yaml,
+        enhancer=enhancer,
     )
 
 
-def _needs_trust(hyperparams: str) -> bool:
-    """Return whether the model is built of more than what anybody may build."""
+def _as_data(run: Run) -> dict | None:
+    """Return what builds the model, as `config.json` has it, if data can."""
     try:
-        load_safely(hyperparams)
-    except UnsafeYAMLError:
-        return True
-    return False
+        return spec_of(enhancer_node(yaml_tree(run.folder))) if run.trust else run.model
+    except ValueError:
+        return None
 
 
-def _config(run: Run) -> dict:
-    return {
-        "speechbrain_interface": "MALEnhancement",
-        "speechbrain_mal": {
-            "format": FORMAT,
-            "version": __version__,
-            "speechbrain": version("speechbrain"),
-            "torch": torch.__version__,
-            "system": run.settings["system"],
-            "sample_rate": run.settings["sample_rate"],
-            "epoch": run.checkpoint.meta.get("epoch"),
-        },
-    }
+def _loaded(folder: Path, run: Run) -> tuple[MALEnhancement, bool]:
+    """Return the exported enhancer, and whether our own interface loads it."""
+    try:
+        return MALEnhancement.from_hparams(folder), True
+    except ValueError:
+        if not run.trust:
+            raise
+    from speechbrain.inference.enhancement import WaveformEnhancement
 
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    stock = WaveformEnhancement.from_hparams(str(folder))
+    rate = {"sample_rate": run.settings["sample_rate"]}
+    return MALEnhancement({"enhancer": stock.mods.enhancer}, rate), False
 
 
 def _example(
@@ -208,7 +214,7 @@ def _example(
 
 def _first_test_clip(run: Run) -> Path | None:
     try:
-        clips = json.loads((run.folder / "test.json").read_text(encoding="utf-8"))
+        clips = json.loads(read_bytes(run.folder, "test.json", 1 << 28))
         path = min(clip["noisy_wav"] for clip in clips.values())
     except (OSError, ValueError, KeyError, AttributeError):
         return None
@@ -256,10 +262,14 @@ def _own_scores(run: Run) -> dict[str, Scores]:
     files |= {path.parent.name: path for path in folders}
     scores = {}
     for name, path in files.items():
+        # They become words of the card, whoever wrote the folder.
+        if not (path.is_file() and re.fullmatch(r"[\w.+-]+", name)):
+            continue
         rows = list(read_scores(path).values())
         means = {
             column: float(np.nanmean([row[column] for row in rows]))
             for column in (rows[0] if rows else ())
+            if column in HEADINGS
         }
         means = {column: mean for column, mean in means.items() if not math.isnan(mean)}
         scores[name.removeprefix("scores_")] = Scores(means, command)

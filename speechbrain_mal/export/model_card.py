@@ -27,7 +27,7 @@ speechbrain-mal enhance noisy.wav -o enhanced.wav --model {source}
 ```python
 from speechbrain_mal import MALEnhancement
 
-enhancer = MALEnhancement.from_hparams("{source}"{trust})
+{register}enhancer = MALEnhancement.from_hparams("{source}")
 enhancer.enhance_file("noisy.wav", "enhanced.wav")  # any rate, length, channels
 enhanced = enhancer.enhance_batch(noisy, lengths)  # [batch, samples] at {rate_hz} Hz
 ```
@@ -69,6 +69,10 @@ of noise alone.
 ```
 """
 
+_REGISTER = (
+    "# after speechbrain_mal.hub.registry.register_model: it is no network of ours\n"
+)
+
 
 class Scores(NamedTuple):
     """Scores of one test set.
@@ -109,8 +113,8 @@ class Facts:
         Of the weights, as the hub names it.
     example : bool
         Whether `example_noisy.flac` and `example_enhanced.flac` are beside the card.
-    trusted : bool
-        Whether loading takes `trust_remote_code=True`.
+    registered : bool
+        Whether `MALEnhancement` knows the network.
     """
 
     name: str
@@ -122,7 +126,7 @@ class Facts:
     training_data: str = ""
     licence: str | None = None
     example: bool = False
-    trusted: bool = False
+    registered: bool = True
 
 
 def model_card(facts: Facts) -> str:
@@ -155,7 +159,7 @@ def model_card(facts: Facts) -> str:
         rate_hz=facts.sample_rate,
         system=facts.system,
         source=facts.source,
-        trust=", trust_remote_code=True" if facts.trusted else "",
+        register="" if facts.registered else _REGISTER,
         listen=listen,
         facts="\n".join(f"| {name} | {value} |" for name, value in facts.table.items()),
         scores=_scores(facts.scores),

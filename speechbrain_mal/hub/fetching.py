@@ -1,40 +1,45 @@
-"""The folder of an enhancer: a local one, or a snapshot of a repository on the hub."""
+"""The folder of an enhancer: a local one, or a snapshot of a repository on the hub.
+
+What only the hub needs is imported when a folder is of the hub.
+"""
+
+from __future__ import annotations
 
 import difflib
 import glob
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from huggingface_hub import snapshot_download
-from speechbrain.utils.fetching import FetchConfig
+from speechbrain_mal.hub.data import read_bytes
 
-from speechbrain_mal.hub.inside import check_inside
-from speechbrain_mal.hub.repositories import hub_error, is_repo_id
+if TYPE_CHECKING:
+    from speechbrain.utils.fetching import FetchConfig
 
 
 def fetch_folder(
     source: str | os.PathLike,
-    files: Sequence[str],
+    files: Mapping[str, int],
     savedir: str | os.PathLike | None = None,
-    fetch_config: FetchConfig = FetchConfig(),  # noqa: B008 (it is frozen)
+    fetch_config: FetchConfig | None = None,
 ) -> Path:
-    """Return a folder that holds the named files, all of the same commit.
+    """Return a folder for the named files, of a repository all of the same commit.
 
-    A local folder is used in place. Anything else is the id of a repository on the
-    Hugging Face hub. Whenever there is network the hub is asked whether the revision
-    has moved on; without, or when the hub does not let one in, the cache is used.
+    A local folder is used in place, whatever it holds. Anything else is the id of a
+    repository on the Hugging Face hub. Whenever there is network the hub is asked
+    whether the revision has moved on; without, or when the hub does not let one in, the
+    cache is used.
 
     Arguments
     ---------
     source : str or path
         A folder, or a hub id `user/name`.
-    files : sequence of str
-        The files, by their paths in the folder.
+    files : mapping of str to int
+        The files, by their names in the folder, and the most bytes each may have.
     savedir : path, optional
         Where copies of a repository's files are put; no effect on a local folder.
-    fetch_config : FetchConfig
+    fetch_config : FetchConfig, optional
         SpeechBrain's. `token=False` sends none, `True` the stored one, a string itself.
         `overwrite` and `allow_updates` have no effect: which of two commits a file is
         of never depends on what was there before.
@@ -48,35 +53,42 @@ def fetch_folder(
     ------
     ValueError
         When the source is neither a folder nor a repository's id, can't be reached, or
-        lacks one of the files, and for files that `check_inside` refuses.
+        lacks one of the files.
     OSError
         When `savedir` can't be written.
 
     Example
     -------
     >>> folder = getfixture("tmp_path")
-    >>> _ = (folder / "hyperparams.yaml").write_text("sample_rate: 16000")
-    >>> fetch_folder(folder, ["hyperparams.yaml"]) == folder
+    >>> fetch_folder(folder, {"config.json": 100}) == folder
     True
     """
     source = os.fspath(source)
     if source and Path(source).is_dir():
-        folder, savedir = Path(source), None
-    elif Path(source).is_file():
+        return Path(source)
+    if Path(source).is_file():
         raise ValueError(f"'{source}' is a file; name the folder that holds it.")
-    elif is_repo_id(source):
-        folder = _snapshot(source, files, fetch_config)
-    else:
+    from speechbrain_mal.hub.repositories import is_repo_id
+
+    if not is_repo_id(source):
         raise ValueError(
             f"'{source}' is neither a folder nor a hub id; name a folder, or a hub id "
             f"as user/name.{_did_you_mean(source)}"
         )
-    found = [check_inside(folder, name) for name in files]
-    return folder if savedir is None else _copied(found, folder, Path(savedir))
+    folder = _snapshot(source, files, fetch_config)
+    return folder if savedir is None else _copied(files, folder, Path(savedir))
 
 
-def _snapshot(repo_id: str, files: Sequence[str], fetch_config: FetchConfig) -> Path:
+def _snapshot(
+    repo_id: str, files: Mapping[str, int], fetch_config: FetchConfig | None
+) -> Path:
     """Return the repository's snapshot in the cache, brought up to date."""
+    from huggingface_hub import snapshot_download
+    from speechbrain.utils.fetching import FetchConfig
+
+    from speechbrain_mal.hub.repositories import hub_error
+
+    fetch_config = fetch_config or FetchConfig()
     revision = fetch_config.revision
     try:
         folder = snapshot_download(
@@ -99,15 +111,14 @@ def _snapshot(repo_id: str, files: Sequence[str], fetch_config: FetchConfig) -> 
     return Path(folder)
 
 
-def _copied(found: Sequence[Path], folder: Path, savedir: Path) -> Path:
+def _copied(files: Mapping[str, int], folder: Path, savedir: Path) -> Path:
     """Copy files from a folder into another, each there only when it is whole."""
-    for file in found:
-        target = savedir / file.relative_to(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    savedir.mkdir(parents=True, exist_ok=True)
+    for name, limit in files.items():
+        partial = savedir / f".{name}.{os.getpid()}.partial"
         try:
-            shutil.copyfile(file, partial)
-            os.replace(partial, target)
+            partial.write_bytes(read_bytes(folder, name, limit))
+            os.replace(partial, savedir / name)
         finally:
             partial.unlink(missing_ok=True)
     return savedir

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from speechbrain_mal.hub.inside import check_inside
+from speechbrain_mal.hub.data import read_bytes
 from speechbrain_mal.hub.repositories import clear_errors, is_repo_id
 
 REQUIRED = ("hyperparams.yaml", "config.json", "enhancer.safetensors", "README.md")
 OPTIONAL = ("*.flac", "*.wav", "*.png", "LICENSE")  # example clips, figures
+_LARGEST = 2 << 30  # bytes of a file
 
 
 def publish(
@@ -78,14 +79,14 @@ def publish(
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         commit = api.create_commit(  # upload_folder may make several commits of it
             repo_id,
-            [CommitOperationAdd(file.name, str(file)) for file in files],
+            [CommitOperationAdd(name, content) for name, content in files.items()],
             commit_message=commit_message or "Upload of a speech enhancer",
             revision=revision,
         )
     return commit.commit_url
 
 
-def _exported(folder: Path) -> list[Path]:
+def _exported(folder: Path) -> dict[str, bytes]:
     """Return the files of an exported folder, or say why it is none."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: there is no such folder.")
@@ -101,4 +102,5 @@ def _exported(folder: Path) -> list[Path]:
         for file in folder.glob(pattern)
         if not file.name.startswith(".")
     }
-    return [check_inside(folder, name) for name in (*REQUIRED, *sorted(optional))]
+    names = (*REQUIRED, *sorted(optional))
+    return {name: read_bytes(folder, name, _LARGEST) for name in names}

@@ -1,19 +1,18 @@
-"""What an exported folder's YAML names besides the model: who loads its weights.
+"""What an exported folder's YAML names besides the model, for SpeechBrain's interfaces.
 
-Weights are in safetensors: reading them never runs code, and a weight that is missing,
-unexpected or of another shape is an error. Both hold for SpeechBrain's own interfaces,
-too, when they load the folder.
+`MALEnhancement` never reads that YAML. SpeechBrain's classes execute it; what they find
+there loads weights from safetensors, strictly: their own only warn.
 """
 
 import os
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
 from speechbrain.utils.fetching import FetchSource, guess_source
 from speechbrain.utils.parameter_transfer import Pretrainer
 from torch import Tensor, nn
+
+from speechbrain_mal.hub.tensors import load_weights, read_header
 
 SUFFIX = ".safetensors"
 
@@ -28,6 +27,7 @@ class SafetensorsPretrainer(Pretrainer):
 
     Example
     -------
+    >>> from speechbrain_mal.hub.tensors import save_weights
     >>> folder = getfixture("tmp_path")
     >>> trained, fresh = nn.Linear(2, 3), nn.Linear(2, 3)
     >>> save_weights(trained, folder / "enhancer.safetensors")
@@ -40,7 +40,7 @@ class SafetensorsPretrainer(Pretrainer):
 
     def __init__(self, loadables: dict[str, nn.Module]):
         super().__init__(
-            loadables=loadables, custom_hooks=dict.fromkeys(loadables, load_weights)
+            loadables=loadables, custom_hooks=dict.fromkeys(loadables, _load)
         )
 
     def collect_files(
@@ -59,57 +59,9 @@ class SafetensorsPretrainer(Pretrainer):
         return super().collect_files(default_source, **options)
 
 
-def save_weights(module: nn.Module, path: str | os.PathLike) -> None:
-    """Write a module's weights in safetensors; the file is whole or as it was.
-
-    Arguments
-    ---------
-    module : nn.Module
-        Its state dict is written; tensors that share memory are written once.
-    path : path
-        The file.
-    """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_model(module, str(partial), metadata={"format": "pt"})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def load_weights(module: nn.Module, path: str | os.PathLike) -> None:
-    """Load weights from safetensors, strictly.
-
-    Arguments
-    ---------
-    module : nn.Module
-        Where they go, on its own device.
-    path : path
-        The file.
-
-    Raises
-    ------
-    ValueError
-        When the file is missing, damaged, not in this format, or of another model.
-    """
-    try:
-        load_model(module, str(path), strict=True)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path}: no whole file of weights in safetensors ({error}). Fetch or "
-            "export it again."
-        ) from error
-    except RuntimeError as error:
-        raise ValueError(
-            f"{path} holds another model's weights than hyperparams.yaml builds: "
-            f"{_shortened(str(error))}"
-        ) from error
-
-
-def _shortened(message: str, characters: int = 300) -> str:
-    message = " ".join(message.split())
-    return message[:characters] + " ..." * (len(message) > characters)
+def _load(module: nn.Module, path: str | os.PathLike) -> None:
+    with open(path, "rb") as file:
+        load_weights(module, file, read_header(file, str(path)), str(path))
 
 
 class EnhanceModel(nn.Module):

@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import torch
-from hyperpyyaml import load_hyperpyyaml
-from speechbrain.inference.interfaces import Pretrained
-from speechbrain.utils.fetching import FetchConfig
-from torch import Tensor
+from torch import Tensor, nn
 
+from speechbrain_mal.hub.data import JSON_BYTES
 from speechbrain_mal.hub.fetching import fetch_folder
-from speechbrain_mal.hub.inside import check_inside
-from speechbrain_mal.hub.safe_yaml import load_safely, read_text
-from speechbrain_mal.inference.files import enhance_file
-from speechbrain_mal.inference.folders import FolderReport, enhance_folder
+from speechbrain_mal.hub.folder import CONFIG, WEIGHTS, load_folder
+from speechbrain_mal.hub.tensors import WEIGHTS_BYTES
 from speechbrain_mal.inference.folding import fold
 from speechbrain_mal.inference.stream import Stream, noise_gain
 from speechbrain_mal.inference.streaming import StreamingDeepFilterNet2
 from speechbrain_mal.inference.whole import WholeSignal
 from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2
 
-FORMAT = 1  # of an exported folder; a higher one needs a later version of this package
-CONFIG = "config.json"
-WEIGHTS = "enhancer.safetensors"
+if TYPE_CHECKING:
+    from speechbrain.utils.fetching import FetchConfig
+
+    from speechbrain_mal.inference.folders import FolderReport
 
 
-class MALEnhancement(Pretrained):
-    """A ready-to-use enhancer.
+class MALEnhancement(nn.Module):
+    """A ready-to-use enhancer, loaded by `from_hparams`.
 
-    It is loaded by `from_hparams`, and takes what SpeechBrain's `Pretrained` does.
+    It has the attributes of SpeechBrain's `Pretrained` that its methods need (`mods`,
+    `hparams`, `device`), and is none: importing that takes longer than enhancing does.
+
+    Arguments
+    ---------
+    modules : dict of str to nn.Module
+        `enhancer`, noisy waveforms `[B, samples]` to enhanced ones.
+    hparams : dict
+        `sample_rate` in Hz, and whatever is to be found in `hparams`.
+    run_opts : dict, optional
+        `device`; without it an accelerator, where there is one.
+    freeze_params : bool
+        Whether to freeze the weights; without it nothing is folded, and none streams.
 
     Example
     -------
@@ -46,12 +54,23 @@ class MALEnhancement(Pretrained):
     torch.Size([2, 16000])
     """
 
-    HPARAMS_NEEDED = ["sample_rate"]
-    MODULES_NEEDED = ["enhancer"]
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        modules: dict[str, nn.Module],
+        hparams: dict[str, Any],
+        run_opts: dict[str, Any] | None = None,
+        freeze_params: bool = True,
+    ):
+        super().__init__()
+        options = dict(run_opts or {})
+        self.device: str = options.pop("device", None) or _device()
+        if options:
+            raise ValueError(f"run_opts: only 'device' counts here, not {options}.")
+        self.hparams = SimpleNamespace(**hparams)
         self.sample_rate: int = self.hparams.sample_rate
+        self.mods = nn.ModuleDict(modules).to(self.device)
+        if freeze_params:
+            self.mods.eval().requires_grad_(False)
         model, self._streaming = self.mods.enhancer, None
         frozen = not any(weight.requires_grad for weight in model.parameters())
         if isinstance(model, DeepFilterNet2) and frozen:
@@ -70,59 +89,53 @@ class MALEnhancement(Pretrained):
     def from_hparams(
         cls,
         source: str | os.PathLike,
-        hparams_file: str = "hyperparams.yaml",
-        overrides: dict | str | None = None,
         savedir: str | os.PathLike | None = None,
-        fetch_config: FetchConfig = FetchConfig(),  # noqa: B008 (frozen)
+        fetch_config: FetchConfig | None = None,
         trust_remote_code: bool = False,
         **kwargs: Any,
     ) -> MALEnhancement:
         """Load an enhancer that `speechbrain-mal export` wrote.
 
+        `config.json` and the weights are read, as plain data; nothing is executed.
+
         Arguments
         ---------
         source : str or path
             A folder, or the id of a repository on the Hugging Face hub.
-        hparams_file : str
-            Name of the YAML file in it.
-        overrides : dict or str, optional
-            Changes to the YAML; each has to match a key.
         savedir : path, optional
             Where files of a hub repository go, instead of the cache.
-        fetch_config : FetchConfig
+        fetch_config : FetchConfig, optional
             SpeechBrain's: `revision`, `token`, `allow_network`, cache.
         trust_remote_code : bool
-            Whether to execute whatever the YAML says. Without it, a YAML that does
-            anything but build networks out of a list is refused, see `load_safely`.
+            Refused: there is no code in a folder, so there is nothing to trust.
         **kwargs
-            Of `Pretrained`, such as `run_opts={"device": "cuda"}`.
+            `run_opts` and `freeze_params` of the class.
 
         Raises
         ------
         ValueError
             When the folder or repository is not there or holds no exported enhancer,
-            needs another version of this package, has an unsafe YAML, or weights that
-            are damaged or of another model.
+            needs another version of this package, or anything in it is not as it has
+            to be: see `load_folder`.
         """
-        folder = fetch_folder(
-            source, [hparams_file, CONFIG, WEIGHTS], savedir, fetch_config
-        )
-        yaml_path, config_path = (
-            check_inside(folder, name) for name in (hparams_file, CONFIG)
-        )
-        check_inside(folder, WEIGHTS)
-        _check_config(config_path)
         if trust_remote_code:
-            with open(yaml_path, encoding="utf-8") as file:
-                hparams = load_hyperpyyaml(file, overrides)
-        else:
-            hparams = load_safely(read_text(yaml_path), overrides, str(yaml_path))
-        for key in ("modules", "pretrainer", *cls.HPARAMS_NEEDED):
-            if key not in hparams:
-                raise ValueError(f"{yaml_path} has no {key!r}: export it again.")
-        hparams["pretrainer"].collect_files(default_source=str(folder))
-        hparams["pretrainer"].load_collected()
-        return cls(hparams["modules"], hparams, **kwargs)
+            raise ValueError(
+                "trust_remote_code has no effect any more: a folder's YAML is never "
+                "executed, its config.json is all that counts. For a network of yours "
+                "call speechbrain_mal.hub.registry.register_model first."
+            )
+        files = {CONFIG: JSON_BYTES, WEIGHTS: WEIGHTS_BYTES}
+        model, rate = load_folder(fetch_folder(source, files, savedir, fetch_config))
+        return cls({"enhancer": model}, {"sample_rate": rate}, **kwargs)
+
+    def load_audio(self, path: str | os.PathLike) -> Tensor:
+        """Return a file's waveform `[samples]`, mono and at `sample_rate`."""
+        from speechbrain.dataio.audio_io import load
+        from speechbrain.dataio.preprocess import AudioNormalizer
+
+        waveform, rate = load(str(path), channels_first=False)
+        normalizer = AudioNormalizer(self.sample_rate)
+        return normalizer(waveform.to(self.device), rate)
 
     # -------------------------------------------------------------------- enhancing
 
@@ -192,6 +205,8 @@ class MALEnhancement(Pretrained):
             `atten_lim_db`, `sample_rate`, `subtype`, `progress`: see
             `speechbrain_mal.inference.enhance_file`, also for its errors.
         """
+        from speechbrain_mal.inference.files import enhance_file
+
         enhance_file(self._new_stream, path, output, **options)
 
     def enhance_folder(
@@ -212,6 +227,8 @@ class MALEnhancement(Pretrained):
         FolderReport
             What was enhanced, what was there already, and what could not be read.
         """
+        from speechbrain_mal.inference.folders import enhance_folder
+
         return enhance_folder(self, folder, output, **options)
 
     def stream(
@@ -273,17 +290,9 @@ class MALEnhancement(Pretrained):
         return noisy.to(self.device, torch.float32), lengths
 
 
-def _check_config(path: Path) -> None:
-    """Refuse a folder that this version can't read."""
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))["speechbrain_mal"]
-        number, version = int(known["format"]), known["version"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is not of a folder that `speechbrain-mal export` wrote."
-        ) from error
-    if number > FORMAT:
-        raise ValueError(
-            f"{path}: written by speechbrain-mal {version}, in format {number}; this "
-            f"version reads up to {FORMAT}. Upgrade: pip install -U speechbrain-mal."
-        )
+def _device() -> str:
+    """Return the accelerator of this process, as SpeechBrain guesses it."""
+    if not torch.accelerator.is_available():
+        return "cpu"
+    device, rank = str(torch.accelerator.current_accelerator()), "LOCAL_RANK"
+    return f"{device}:{os.environ[rank]}" if rank in os.environ else device

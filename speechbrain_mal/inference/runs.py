@@ -1,22 +1,48 @@
 """The enhancer of a finished run, from the recipe's output folder."""
 
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
 import yaml
-from hyperpyyaml import load_hyperpyyaml
-from speechbrain.utils.checkpoints import Checkpoint
 from torch import nn
 
-from speechbrain_mal.checkpoints import load_enhancer, run_checkpoints, selection
+from speechbrain_mal.checkpoints import selection
+from speechbrain_mal.hub.data import open_file, printable, shown
+from speechbrain_mal.hub.folder import HYPERPARAMS
+from speechbrain_mal.hub.registry import build_model
+from speechbrain_mal.hub.tensors import WEIGHTS_BYTES
+from speechbrain_mal.hub.translate import (
+    enhancer_yaml,
+    entries,
+    spec_of,
+    yaml_of,
+    yaml_tree,
+)
+from speechbrain_mal.system import (
+    SYSTEM,
+    enhancer_node,
+    plain_settings,
+    read_system,
+)
 
-_TESTED = ("test_from", "ckpt_metric", "valid_metrics")  # which checkpoint was
-_PLAIN = ("system", "sample_rate", "data_folder", "phase_two_epochs", *_TESTED)
+_WEIGHTS = "enhancer.ckpt"
+_TRUST = (
+    f"If you trust whoever wrote the folder, let its {HYPERPARAMS} be executed: "
+    "--trust, in Python trust=True."
+)
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint of a run: its folder, and what SpeechBrain noted about it."""
+
+    path: Path
+    meta: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -27,36 +53,76 @@ class Run:
     ----------
     folder : Path
         The run's output folder.
-    enhancer_yaml : str
-        HyperPyYAML `enhancer: ...` that builds the model, and nothing else.
+    model : dict or None
+        What builds the enhancer, as data: of `system.json`.
     settings : dict
-        Plain values of the run's YAML: `system`, `sample_rate` in Hz, `data_folder`,
-        and those that say which checkpoint it is.
+        Plain values of the run: `system`, `sample_rate` in Hz, `data_folder`, and those
+        that say which checkpoint it is.
     checkpoint : Checkpoint
         That one.
+    trust : bool
+        Whether its YAML may be executed; then the YAML counts, not the data.
     """
 
     folder: Path
-    enhancer_yaml: str
+    model: dict[str, Any] | None
     settings: dict[str, Any]
     checkpoint: Checkpoint
+    trust: bool
+
+    def enhancer_yaml(self) -> str:
+        """Return HyperPyYAML `enhancer: ...` that builds the model, nothing else."""
+        own = enhancer_node(yaml_tree(self.folder)) if self.trust else None
+        return enhancer_yaml(own or yaml_of(self._known()))
 
     def load(self) -> nn.Module:
-        """Return the enhancer on the CPU, in evaluation mode, with its weights."""
-        enhancer = load_hyperpyyaml(self.enhancer_yaml)["enhancer"]
-        load_enhancer(enhancer, self.checkpoint)
+        """Return the enhancer on the CPU, in evaluation mode, with its weights.
+
+        Raises
+        ------
+        ValueError
+            When it can't be built of data and the run is not trusted, or the weights
+            are damaged or of another model.
+        """
+        with open_file(self.checkpoint.path, _WEIGHTS, WEIGHTS_BYTES) as file:
+            enhancer = self._built(os.fstat(file.fileno()).st_size)
+            _load_weights(enhancer, file, printable(self.checkpoint.path / _WEIGHTS))
         return enhancer.eval()
 
+    def _built(self, weights_bytes: int) -> nn.Module:
+        if self.trust:
+            from hyperpyyaml import load_hyperpyyaml
 
-def read_run(folder: str | os.PathLike, which: str | None = None) -> Run:
-    """Read what a run was, without building anything.
+            return load_hyperpyyaml(self.enhancer_yaml())["enhancer"]
+        model, where = self._known(), printable(self.folder / SYSTEM)
+        try:
+            return build_model(model, where, weights_bytes)
+        except ValueError as error:
+            raise ValueError(f"{error} {_TRUST}") from error
+
+    def _known(self) -> dict[str, Any]:
+        if self.model is not None:
+            return self.model
+        raise ValueError(
+            f"{printable(self.folder / SYSTEM)} does not say how the enhancer is "
+            "built; in runs of this package it does, unless the network is their own. "
+            f"{_TRUST}"
+        )
+
+
+def read_run(
+    folder: str | os.PathLike, which: str | None = None, trust: bool = False
+) -> Run:
+    """Read what a run was, without building or executing anything.
 
     Arguments
     ---------
     folder : path
-        The run's output folder, with `hyperparams.yaml` and `save`.
+        The run's output folder, with `system.json` or `hyperparams.yaml`, and `save`.
     which : str, optional
         "best" or "last": which checkpoint, instead of that which its test used.
+    trust : bool
+        Whether `load` may execute its `hyperparams.yaml`.
 
     Raises
     ------
@@ -66,40 +132,90 @@ def read_run(folder: str | os.PathLike, which: str | None = None) -> Run:
         When the run has no checkpoint that its test could use.
     """
     folder = Path(folder)
-    file = folder / "hyperparams.yaml"
-    if not file.exists():
+    if not any(os.path.lexists(folder / name) for name in (SYSTEM, HYPERPARAMS)):
         raise FileNotFoundError(
-            f"{file} does not exist: name the output folder of a recipe's run."
+            f"{folder / HYPERPARAMS} does not exist: name the output folder of a "
+            "recipe's run."
         )
-    root = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
-    modules = _child(root, "modules")
-    modules.value = [pair for pair in modules.value if pair[0].value == "enhancer"]
-    settings = {
-        name: yaml.safe_load(yaml.serialize(_child(root, name))) for name in _PLAIN
+    settings = read_system(folder) or {
+        **plain_settings(yaml_tree(folder), printable(folder / HYPERPARAMS)),
+        "model": None,
     }
+    model = settings.pop("model")
     settings["test_from"] = which or settings["test_from"]
     phase = 2 if settings["phase_two_epochs"] else 1
-    checkpoint = run_checkpoints(folder).find_checkpoint(
-        **selection(*(settings[name] for name in _TESTED)),
-        ckpt_predicate=lambda c: c.meta.get("phase") == phase,
-    )
-    if checkpoint is None:
+    ((kind, key),) = selection(
+        *(settings[name] for name in ("test_from", "ckpt_metric", "valid_metrics"))
+    ).items()
+    found = [
+        checkpoint
+        for checkpoint in _checkpoints(folder)
+        if checkpoint.meta.get("phase") == phase
+        and isinstance(checkpoint.meta.get(key), int | float)
+    ]
+    if not found:
         raise ValueError(f"{folder} has no checkpoint of phase {phase}.")
-    return Run(folder, yaml.serialize(modules, indent=4), settings, checkpoint)
+    sign = 1 if kind == "max_key" else -1
+    best = max(found, key=lambda c: (sign * c.meta[key], c.meta.get("unixtime", 0)))
+    return Run(folder, model, settings, best, trust)
+
+
+def _checkpoints(folder: Path) -> list[Checkpoint]:
+    """Return the checkpoints of a run; SpeechBrain's notes are read as a tree."""
+    found = []
+    for path in sorted((folder / "save").glob("CKPT+*/CKPT.yaml")):
+        where = printable(path)
+        notes = entries(yaml_tree(path.parent, path.name), where)
+        meta = {
+            key: spec_of(value, where)
+            for key, value in notes.items()
+            if isinstance(value, yaml.ScalarNode)
+        }
+        found.append(Checkpoint(path.parent, meta))
+    if not found:
+        raise ValueError(
+            f"{folder} holds no checkpoint (save/CKPT+...): give the output_folder of "
+            "a trained run."
+        )
+    return found
+
+
+def _load_weights(enhancer: nn.Module, file: BinaryIO, where: str) -> None:
+    """Load a checkpoint's weights, strictly and without running code."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            sizes = [entry.file_size for entry in archive.infolist()]
+        if sum(sizes) > file.seek(0, os.SEEK_END):
+            raise ValueError("it would grow")
+        file.seek(0)
+        state = torch.load(file, "cpu", weights_only=True)
+    except Exception as error:  # zipfile's and torch's, of what is no checkpoint
+        raise ValueError(f"{where}: no weights of a run ({shown(error)}).") from error
+    try:
+        enhancer.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        first = printable(" ".join(str(error).split("\n\t")[:2]))[:300]
+        raise ValueError(
+            f"{where} doesn't fit the model: {first} It has to have been trained with "
+            "the same model settings."
+        ) from error
 
 
 def load_run(
-    folder: str | os.PathLike, which: str | None = None
+    folder: str | os.PathLike, which: str | None = None, trust: bool = False
 ) -> tuple[nn.Module, int]:
     """Load the enhancer that a run's test used.
 
-    Of the run's YAML only what builds the enhancer is built: no loss, no data, nothing
-    that would have to be downloaded. It is code all the same: load runs of your own.
+    It is built of the run's `system.json`, which is data: no loss, nothing that would
+    have to be downloaded, and nothing is executed.
 
     Arguments
     ---------
-    folder, which
+    folder, which : path, str
         As of `read_run`, also for its errors.
+    trust : bool
+        Execute what of its `hyperparams.yaml` builds the enhancer instead. That is
+        code, which can do whatever you can: only of folders of people you trust.
 
     Returns
     -------
@@ -108,26 +224,18 @@ def load_run(
     int
         Its sampling rate in Hz.
     """
-    run = read_run(folder, which)
+    run = read_run(folder, which, trust)
     return run.load(), run.settings["sample_rate"]
 
 
-def _child(node: yaml.Node, key: str) -> yaml.Node:
-    """Return the value of a key, without constructing anything."""
-    for name, value in getattr(node, "value", []):
-        if name.value == key:
-            return value
-    raise ValueError(f"hyperparams.yaml has no {key!r}: it is no run of MALBrain's.")
-
-
 def enhancement_of(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike, trust: bool = False
 ) -> Callable[[np.ndarray, int], np.ndarray]:
     """Return what a finished run does to a clip.
 
     Arguments
     ---------
-    folder : path
+    folder, trust : path, bool
         As of `load_run`.
 
     Returns
@@ -136,7 +244,7 @@ def enhancement_of(
         Float32 waveform `[samples]` and its sampling rate in Hz, to the enhanced
         waveform; ValueError at another rate than the run's.
     """
-    enhancer, run_rate = load_run(folder)
+    enhancer, run_rate = load_run(folder, trust=trust)
 
     @torch.inference_mode()
     def enhance(waveform: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -31,7 +31,7 @@ def shipped_model(name: str = DEFAULT) -> Path:
     16000
     """
     root = _root()
-    names = sorted(path.parent.name for path in root.glob("*/hyperparams.yaml"))
+    names = sorted(path.parent.name for path in root.glob("*/config.json"))
     if name not in names:
         raise ValueError(f"No enhancer {name!r} comes with the package: {names}.")
     return root / name

@@ -1,5 +1,6 @@
 """An exported folder does what the run did, wherever it is taken."""
 
+import importlib
 import json
 import shutil
 
@@ -10,11 +11,28 @@ import speechbrain as sb
 import torch
 import yaml
 from conftest import SAMPLES
+from hyperpyyaml import load_hyperpyyaml, resolve_references
 from recipe_run import ROOT, TOY, fit, make_brain
+from speechbrain.inference.enhancement import WaveformEnhancement
 
 from speechbrain_mal import MALEnhancement, cli
 from speechbrain_mal.export import export
+from speechbrain_mal.hub import registry
+from speechbrain_mal.hub.folder import config_of, write_json
+from speechbrain_mal.hub.tensors import save_weights
+from speechbrain_mal.hub.translate import child, enhancer_yaml, spec_of, yaml_of
 from speechbrain_mal.inference import load_run
+from speechbrain_mal.system import write_system
+
+SMALL = {
+    "blstm": {"hidden_size": 8},
+    "cnn_transformer": {"channels": 64, "layers": 1},
+    "conv_tasnet": dict.fromkeys(("filters", "channels", "hidden_size"), 16),
+    "dprnn": {"filters": 16, "channels": 8},
+    "enhance_resnet": {"channel_counts": [4, 8], "dense_nodes": 8},
+    "fcn_2d": {"channels": 2, "kernel_size": [3, 3]},
+    "sepformer": {"filters": 16, "channels": 16, "layers": 1},
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +43,7 @@ def run(tmp_path_factory):
     overrides = {**TOY, "output_folder": str(folder), "number_of_epochs": 1}
     overrides |= {"test_metrics": ["estoi", "si_sdr"], "metric_options": {}}
     sb.create_experiment_directory(str(folder), str(system), overrides)
+    write_system(folder)
     (folder / "enhanced_testset").mkdir()
     brain = fit(make_brain(folder, "baseline", **overrides))
     brain.evaluate(brain.datasets["test"])
@@ -140,17 +159,73 @@ def test_absolute_paths_in_the_model_are_refused(run, tmp_path):
         text.replace("embedding_size: ", "table: /home/me/table\n    embedding_size: ")
     )
     with pytest.raises(ValueError, match="takes the path /home/me/table"):
-        export(copy, tmp_path / "out")
+        export(copy, tmp_path / "out", trust=True)
 
 
 def test_a_yaml_that_builds_less_than_the_run_is_found_out(run, tmp_path, monkeypatch):
-    def zeroed(module, path, strict):
+    def zeroed(module, *_):
         for weight in module.parameters():
             weight.data.zero_()
 
-    monkeypatch.setattr("speechbrain_mal.hub.weights.load_model", zeroed)
+    monkeypatch.setattr("speechbrain_mal.hub.folder.load_weights", zeroed)
     with pytest.raises(ValueError, match="differs from the run's"):
         export(run, tmp_path / "out")
+
+
+def test_a_network_of_ones_own(run, tmp_path, monkeypatch):
+    (tmp_path / "denoisers.py").write_text(
+        "from speechbrain_mal.models import DeepFilterNet2\n"
+        "class Denoiser(DeepFilterNet2):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    copy = shutil.copytree(run, tmp_path / "run")
+    text = (copy / "hyperparams.yaml").read_text()
+    new = "speechbrain_mal.models.DeepFilterNet2"
+    (copy / "hyperparams.yaml").write_text(text.replace(new, "denoisers.Denoiser"))
+    write_system(copy)
+    with pytest.raises(ValueError, match="'denoisers.Denoiser' is not reg.* --trust"):
+        export(copy, tmp_path / "out")
+    folder = export(copy, tmp_path / "out", trust=True)
+    assert "register_model" in (folder / "README.md").read_text()
+    with pytest.raises(ValueError, match=r"model.class: 'denoisers.Denoiser' is not"):
+        MALEnhancement.from_hparams(folder)
+    noisy = 0.1 * torch.randn(1, 8000)
+    stock = WaveformEnhancement.from_hparams(str(folder)).enhance_batch(noisy)
+    monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
+    sizes = range(1, 100)
+    registry.register_model(
+        "denoisers.Denoiser",
+        importlib.import_module("denoisers").Denoiser,
+        {"sample_rate": registry.RATE, "channels": sizes}
+        | {"embedding_size": sizes, "df_hidden_size": sizes},
+    )
+    again = export(copy, tmp_path / "again")
+    for place in (folder, again):
+        enhanced = MALEnhancement.from_hparams(place).enhance_batch(noisy)
+        torch.testing.assert_close(enhanced, stock, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "name", ["blstm", "cnn_transformer", "conv_tasnet", "dprnn", "enhance_resnet"]
+    + ["fcn_2d", "metricgan", "segan", "sepformer"]
+)  # fmt: skip
+def test_every_network_of_the_recipes_is_data(name, tmp_path):
+    sizes = SMALL.get(name, {})
+    with open(ROOT / "hparams" / "models" / f"{name}.yaml") as file:
+        text = resolve_references(file, sizes).getvalue()
+    model = spec_of(child(yaml.compose(text, yaml.SafeLoader), "enhancer"))
+    settings = {"system": name, "sample_rate": 16000}
+    write_json(tmp_path / "config.json", config_of(model, settings, 1))
+    trained = load_hyperpyyaml(text)["enhancer"].eval()
+    save_weights(trained, tmp_path / "enhancer.safetensors")
+    again = load_hyperpyyaml(enhancer_yaml(yaml_of(model)))["enhancer"]
+    assert {k: w.shape for k, w in again.state_dict().items()} == {
+        k: w.shape for k, w in trained.state_dict().items()
+    }
+    noisy = 0.1 * torch.randn(1, 8000)
+    enhanced = MALEnhancement.from_hparams(tmp_path).enhance_batch(noisy)
+    with torch.no_grad():
+        torch.testing.assert_close(enhanced, trained(noisy), atol=1e-6, rtol=0)
 
 
 def test_publish_needs_an_exported_folder(tmp_path, capsys):

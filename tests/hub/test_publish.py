@@ -87,7 +87,7 @@ def test_only_an_exported_folder_is_published(hub, exported, tmp_path):
 def test_no_link_publishes_another_file(hub, exported, tmp_path):
     (tmp_path / "key").write_text("secret")
     (exported / "example.wav").symlink_to(tmp_path / "key")
-    with pytest.raises(ValueError, match="example.wav: a link that leads out"):
+    with pytest.raises(ValueError, match="example.wav: a link, which is not followed"):
         publish(exported, "alice/mal")
     assert not hub.requests
 

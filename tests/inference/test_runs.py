@@ -1,5 +1,7 @@
 """The enhancer of a run's folder is the one that its test used."""
 
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -12,6 +14,7 @@ from speechbrain_mal import cli
 from speechbrain_mal.checkpoints import run_checkpoints, selection
 from speechbrain_mal.inference.runs import enhancement_of, load_run, read_run
 from speechbrain_mal.metrics import read_scores
+from speechbrain_mal.system import write_system
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,7 @@ def run(tmp_path_factory):
         "metric_options": {},
     }
     sb.create_experiment_directory(str(folder), str(system), overrides)
+    write_system(folder)
     (folder / "enhanced_testset").mkdir()
     brain = fit(make_brain(folder, "baseline", **overrides))
     brain.evaluate(brain.datasets["test"])
@@ -86,9 +90,23 @@ def test_other_folders_are_named(run, tmp_path):
     with pytest.raises(FileNotFoundError, match="hyperparams.yaml does not exist"):
         load_run(tmp_path)
     (tmp_path / "hyperparams.yaml").write_text("model: {}\n")
-    with pytest.raises(ValueError, match="has no 'modules'"):
+    with pytest.raises(ValueError, match="has no 'system'"):
         load_run(tmp_path)
-    text = (run / "hyperparams.yaml").read_text()
-    (tmp_path / "hyperparams.yaml").write_text(text)
+    shutil.copy(run / "hyperparams.yaml", tmp_path)
     with pytest.raises(ValueError, match="holds no checkpoint"):
         load_run(tmp_path)
+
+
+def test_without_its_system_it_takes_a_word_of_trust(run, tmp_path):
+    for name in ("hyperparams.yaml", "save"):
+        (tmp_path / name).symlink_to(run / name)  # links are not followed
+    with pytest.raises(ValueError, match="hyperparams.yaml: a link"):
+        load_run(tmp_path)
+    (tmp_path / "hyperparams.yaml").unlink()
+    shutil.copy(run / "hyperparams.yaml", tmp_path)
+    assert read_run(tmp_path).checkpoint.meta == read_run(run).checkpoint.meta
+    with pytest.raises(ValueError, match="does not say how .* --trust, in Python"):
+        load_run(tmp_path)
+    ours, theirs = load_run(run)[0], load_run(tmp_path, trust=True)[0]
+    weights = theirs.state_dict()
+    assert all(torch.equal(w, weights[name]) for name, w in ours.state_dict().items())

@@ -105,6 +105,19 @@ def test_the_command_line_takes_it_by_default_by_name_and_by_path(tmp_path):
     assert all(np.array_equal(other, enhanced[0]) for other in enhanced[1:])
 
 
+def test_loading_waits_for_torch_and_little_else():
+    """What takes longer to import than the enhancer does to load is not imported."""
+    code = (
+        "import sys; "
+        "from speechbrain_mal.inference import MALEnhancement, shipped_model; "
+        "MALEnhancement.from_hparams(shipped_model()); "
+        "print({m.partition('.')[0] for m in sys.modules} & {'speechbrain', 'scipy', "
+        "'huggingface_hub', 'yaml', 'hyperpyyaml', 'torchaudio', 'soundfile', 'soxr'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
 def test_a_wrong_name_is_told_the_right_ones(tmp_path, capsys):
     noisy = min(NOISY.glob("*.flac"))
     command = ["enhance", str(noisy), "-o", str(tmp_path / "out.wav")]

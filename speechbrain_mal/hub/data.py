@@ -1,0 +1,163 @@
+"""A stranger's files as bytes and plain JSON: nothing in them is executed."""
+
+import errno
+import json
+import math
+import os
+import reprlib
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+JSON_BYTES = 1 << 16  # of a config.json; that of the largest recipe has 4 KB
+_SHORT = reprlib.Repr()  # of what is nested deeper than `repr` can go, too
+_SHORT.maxstring = _SHORT.maxother = 100
+
+
+def open_file(folder: str | os.PathLike, name: str, limit: int) -> BinaryIO:
+    """Open a regular file of a folder for reading.
+
+    What is checked is what was opened, so nothing can be put in its place in between.
+    No link is followed but those of a snapshot in huggingface_hub's cache, which lead
+    into its `blobs`; the folder itself may be reached through one.
+
+    Arguments
+    ---------
+    folder : path
+        The folder.
+    name : str
+        The file's name in it, not a path.
+    limit : int
+        Most bytes it may have.
+
+    Raises
+    ------
+    ValueError
+        When the file is missing, unreadable, too large, a link or none (a folder, a
+        pipe, a device).
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> (folder / "link").symlink_to("/etc/passwd")
+    >>> open_file(folder, "link", limit=100)
+    Traceback (most recent call last):
+    ValueError: ...link: a link, which is not followed; put the file itself there.
+    """
+    path = Path(folder, name)
+    where, place = printable(path), _blob(path) if path.is_symlink() else path
+    flags = [getattr(os, f"O_{f}", 0) for f in ("NOFOLLOW", "NONBLOCK", "BINARY")]
+    try:
+        # Opening a device can do something, and a pipe would wait for its writer.
+        kind = stat.S_IFMT(os.lstat(place).st_mode) if place else stat.S_IFLNK
+        if kind == stat.S_IFLNK:
+            raise OSError(errno.ELOOP, "")
+        if kind != stat.S_IFREG:
+            raise ValueError(f"{where}: not a regular file.")
+        number = os.open(place, os.O_RDONLY | sum(flags))
+    except OSError as error:
+        said = {
+            errno.ELOOP: "a link, which is not followed; put the file itself there.",
+            errno.ENOENT: "there is no such file.",
+        }.get(error.errno, f"it can't be read: {error.strerror}.")
+        raise ValueError(f"{where}: {said}") from error
+    status = os.fstat(number)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= limit:
+        return os.fdopen(number, "rb")
+    os.close(number)
+    size = f"{status.st_size} bytes, and no more than {limit} are read"
+    said = size if stat.S_ISREG(status.st_mode) else "not a regular file"
+    raise ValueError(f"{where}: {said}.")
+
+
+def read_bytes(folder: str | os.PathLike, name: str, limit: int) -> bytes:
+    """Return a file's content; arguments and errors are those of `open_file`."""
+    with open_file(folder, name, limit) as file:
+        return file.read(limit)
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """Return plain JSON, held to the letter.
+
+    Arguments
+    ---------
+    data : bytes
+        The text.
+    where : str
+        What errors call the file.
+
+    Raises
+    ------
+    ValueError
+        When it is no JSON, has a key twice, a number that is not finite or has more
+        than 18 digits, or is nested too deep.
+
+    Example
+    -------
+    >>> parse_json(b'{"format": 2}', "config.json")
+    {'format': 2}
+    >>> parse_json(b'{"format": 2, "format": 1}', "config.json")
+    Traceback (most recent call last):
+    ValueError: config.json: no plain JSON (the key 'format' stands there twice).
+    """
+    try:
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_int=_number,
+            parse_float=_number,
+            parse_constant=_number,
+        )
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{where}: no plain JSON ({printable(error)[:200]})."
+        ) from error
+
+
+def printable(text: object) -> str:
+    r"""Return text whose control characters are written out: a terminal obeys them.
+
+    Example
+    -------
+    >>> printable("\x1b[2Jred")
+    '\\x1b[2Jred'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def shown(value: object) -> str:
+    """Return a stranger's value as a message shows it: short, without control codes."""
+    text = printable(_SHORT.repr(value))
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _blob(link: Path) -> Path | None:
+    """Return where a link of a snapshot in huggingface_hub's cache leads.
+
+    The cache is `models--user--name/snapshots/commit`; contents are in the repository's
+    `blobs`, or in the `blobs` that all repositories share. Neither folder is resolved:
+    were it a link, it would not be the hub's.
+    """
+    root, target = (Path(os.path.realpath(path)) for path in (link.parent, link))
+    repository = root.parent.parent
+    homes = (repository / "blobs", repository.parent / "blobs")
+    cached = root.parent.name == "snapshots" and repository.name[:8] == "models--"
+    return target if cached and any(map(target.is_relative_to, homes)) else None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict:
+    found = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {shown(key)} stands there twice")
+        found[key] = value
+    return found
+
+
+def _number(text: str) -> int | float:
+    digits = text.lstrip("-")
+    if digits.isdigit() and len(digits) <= 18:
+        return int(text)
+    if digits.isdigit() or not math.isfinite(number := float(text)):
+        raise ValueError(f"the number {shown(text)} is too large, or none")
+    return number

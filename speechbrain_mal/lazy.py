@@ -1,0 +1,31 @@
+"""Public names of a package, imported when they are first used.
+
+Who loads an enhancer waits for torch, and not for all that a package has besides.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+
+
+def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
+    r"""Return a package's `__getattr__`.
+
+    Arguments
+    ---------
+    package : str
+        Its name.
+    homes : mapping of str to str
+        By public name, the module of the package that has it.
+
+    Example
+    -------
+    >>> lazily("speechbrain_mal", {"shown": "hub.data"})("shown")("\a")
+    "'\\x07'"
+    """
+
+    def find(name: str) -> object:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+
+    return find
