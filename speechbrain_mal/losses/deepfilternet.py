@@ -12,13 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_mal.kernels import fused
 from speechbrain_mal.lengths import length_mask, mean_over_clips, sample_counts
-from speechbrain_mal.models.frontend import short_time_spectrum
-
-try:  # comes with torch where there are GPUs
-    from speechbrain_mal.losses import distance_triton
-except ImportError:
-    distance_triton = None
+from speechbrain_mal.spectrum import short_time_spectrum
 
 SILENCE = 1e-12  # magnitudes below it count as it (the package's floor)
 SNR_RANGE_DB = (-16.0, 36.0)  # the target's clamp: the model's range and 1 dB beyond
@@ -147,8 +143,8 @@ class DeepFilterNetLoss(nn.Module):
     ) -> Tensor:
         """Compressed magnitude and complex distance of two spectra `[B, T, F]`."""
         estimate, target = torch.view_as_real(estimate), torch.view_as_real(target)
-        if estimate.is_cuda and distance_triton and not torch.compiler.is_compiling():
-            distances = distance_triton.compressed_distance(
+        if kernels := fused("distance", estimate):
+            distances = kernels.compressed_distance(
                 estimate, target, self.gamma, factors, SILENCE
             )
             return mean_over_clips(distances, frames)

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from speechbrain_mal.models.erb import erb_widths
 from speechbrain_mal.models.running_mean import exponential_running_mean
+from speechbrain_mal.spectrum import power, short_time_spectrum
 
 ERB_NORM_INIT_DB = (-60.0, -90.0)  # libDF MEAN_NORM_INIT, first to last band
 UNIT_NORM_INIT = (1e-3, 1e-4)  # libDF UNIT_NORM_INIT, first to last bin
@@ -225,7 +225,7 @@ class FrontEnd(nn.Module):
             initial means without it.
         """
         mean_db, mean = means or (self.erb_initial, self.unit_initial)
-        level_db = 10 * (_Power.apply(spectrum) @ self.erb_mean + 1e-10).log10()
+        level_db = 10 * (power(spectrum) @ self.erb_mean + 1e-10).log10()
         mean_db = exponential_running_mean(level_db, self.decay, mean_db)
         erb = (level_db - mean_db) / 40
 
@@ -235,76 +235,6 @@ class FrontEnd(nn.Module):
         # 1e-12 is far below the least significant bit of 16-bit audio.
         low = low / mean.clamp_min(1e-12).sqrt()
         return erb, low, (mean_db[:, -1], mean[:, -1])
-
-
-def short_time_spectrum(waveforms: Tensor, window: Tensor, hop_length: int) -> Tensor:
-    """Return the spectra of windowed frames, `torch.stft` with time on dim 1.
-
-    The way back is cheaper than `torch.stft`'s, which adds the frames up by index and
-    transforms complex numbers.
-
-    Arguments
-    ---------
-    waveforms : Tensor
-        `[B, samples]`.
-    window : Tensor
-        `[n_fft]`.
-    hop_length : int
-        Frame shift in samples.
-
-    Returns
-    -------
-    Tensor
-        Complex, of the whole frames: `[B, T, n_fft // 2 + 1]`.
-
-    Example
-    -------
-    >>> x, window = torch.randn(2, 800), torch.hann_window(400)
-    >>> spectrum = short_time_spectrum(x, window, 200)
-    >>> expected = torch.stft(x, 400, 200, None, window, False, return_complex=True)
-    >>> torch.allclose(spectrum, expected.transpose(1, 2), atol=1e-5)
-    True
-    """
-    frames = waveforms.unfold(1, len(window), hop_length) * window
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return torch.fft.rfft(frames)
-    return _RealTransform.apply(frames)
-
-
-class _Power(torch.autograd.Function):
-    """Squared magnitude, with one multiplication on the way back."""
-
-    @staticmethod
-    def forward(ctx: Any, spectrum: Tensor) -> Tensor:
-        ctx.save_for_backward(spectrum)
-        real, imaginary = torch.view_as_real(spectrum).unbind(-1)
-        return real * real + imaginary * imaginary  # faster than a sum over the pairs
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (spectrum,) = ctx.saved_tensors
-        parts = torch.view_as_real(spectrum) * (2 * grad)[..., None]
-        return torch.view_as_complex(parts)
-
-
-class _RealTransform(torch.autograd.Function):
-    """`torch.fft.rfft`, whose gradient comes from a transform to real numbers, too."""
-
-    @staticmethod
-    def forward(ctx: Any, frames: Tensor) -> Tensor:
-        ctx.samples = frames.shape[-1]
-        return torch.fft.rfft(frames)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        # The inverse counts all bins twice but the first and (of even sizes) the last.
-        weights = grad.real.new_full(grad.shape[-1:], 0.5)
-        weights[:1].fill_(1)  # an assignment would copy the number from the host
-        if ctx.samples % 2 == 0:
-            weights[-1:].fill_(1)
-        return torch.fft.irfft(grad * weights, n=ctx.samples, norm="forward")
 
 
 def _vorbis_window(n_fft: int) -> Tensor:

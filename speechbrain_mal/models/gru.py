@@ -3,19 +3,18 @@
 `torch.nn.GRU` is a chain of small autograd operations per frame on a CPU. Here the
 forward pass keeps the gates, the backward pass takes the derivatives of all frames at
 once, loops over the recurrence alone, and has the weights' gradient from one matrix
-product. On a GPU `gru_triton` computes a layer. Weights, names and results are torch's.
+product. On a GPU `kernels.gru` computes a layer. Weights, names and results are
+torch's.
 """
 
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-try:  # comes with torch where there are GPUs
-    from speechbrain_mal.models import gru_triton
-except ImportError:
-    gru_triton = None
+from speechbrain_mal.kernels import fused
 
 
 class GRU(nn.GRU):
@@ -24,7 +23,7 @@ class GRU(nn.GRU):
     `r, z = s(W x + U h + b)`, `n = tanh(W x + b + r (U h + c))`, `h' = (1-z) n + z h`.
     Where neither of them applies it is `torch.nn.GRU` itself: on a CPU without
     gradients, under autocast or from a given state, and on a GPU without Triton, in
-    float32 where cuDNN may not use TF32, or for sizes that `gru_triton` has not.
+    float32 where cuDNN may not use TF32, or for sizes that `kernels.gru` has not.
 
     Arguments
     ---------
@@ -63,11 +62,11 @@ class GRU(nn.GRU):
         """
         if torch.compiler.is_compiling():
             return super().forward(x, hx)
-        if x.is_cuda and gru_triton is not None:
+        if kernels := fused("gru", x):
             if torch.is_autocast_enabled("cuda"):
                 x = x.to(torch.get_autocast_dtype("cuda"))
-            if gru_triton.fits(x, self.hidden_size):
-                return self._on_gpu(x, hx)
+            if kernels.fits(x, self.hidden_size):
+                return self._on_gpu(x, hx, kernels)
         elif (
             x.device.type == "cpu"
             and hx is None
@@ -84,7 +83,9 @@ class GRU(nn.GRU):
             last.append(x[-1])
         return x.transpose(0, 1), torch.stack(last)
 
-    def _on_gpu(self, x: Tensor, hx: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _on_gpu(
+        self, x: Tensor, hx: Tensor | None, kernels: ModuleType
+    ) -> tuple[Tensor, Tensor]:
         if hx is None:
             hx = x.new_zeros(self.num_layers, x.shape[0], self.hidden_size)
         keep = torch.is_grad_enabled() and (
@@ -92,7 +93,7 @@ class GRU(nn.GRU):
         )
         last = []
         for weights, initial in zip(self.all_weights, hx, strict=True):
-            x = gru_triton.gru_layer(x, initial, weights, keep)
+            x = kernels.gru_layer(x, initial, weights, keep)
             last.append(x[:, -1])
         return x, torch.stack(last)
 

@@ -8,13 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_mal.kernels import fused
 from speechbrain_mal.models.gru import GRU
-
-try:  # comes with torch where there are GPUs
-    from speechbrain_mal.models import bias_relu_triton
-except ImportError:
-    bias_relu_triton = None
-
 
 INPLACE_RELU = partial(nn.ReLU, inplace=True)
 
@@ -236,9 +231,9 @@ def _channels_last(kernel: Tensor) -> Tensor:
 
 def _biased_relu(x: Tensor, bias: Tensor) -> Tensor:
     """Return `relu(x + bias)`, in the memory of `x` and in one pass where possible."""
-    fits = bias_relu_triton is not None and not torch.compiler.is_compiling()
-    if fits and x.is_contiguous(memory_format=torch.channels_last):
-        return bias_relu_triton.bias_relu(x, bias)
+    kernels = fused("bias_relu", x)
+    if kernels and x.is_contiguous(memory_format=torch.channels_last):
+        return kernels.bias_relu(x, bias)
     return torch.relu_(x + bias[:, None, None])
 
 

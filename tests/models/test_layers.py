@@ -93,7 +93,7 @@ def test_steps_are_the_whole(kernel, sizes):
 
 @pytest.mark.usefixtures("interpreted")
 def test_bias_and_relu_in_one_pass():
-    triton = pytest.importorskip("speechbrain_mal.models.bias_relu_triton")
+    triton = pytest.importorskip("speechbrain_mal.kernels.bias_relu")
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x = torch.randn(2, 6, 5, 4).to(device, memory_format=torch.channels_last)

@@ -6,7 +6,7 @@ from torch import nn
 
 from speechbrain_mal.models.gru import GRU
 
-gru_triton = pytest.importorskip("speechbrain_mal.models.gru_triton")
+gru_kernel = pytest.importorskip("speechbrain_mal.kernels.gru")
 ON_GPU = torch.cuda.is_available()
 # TF32 keeps 10 bits of the factors; interpreted, it is float32 and its rounding.
 TOLERANCE = 2e-3 if ON_GPU else 2e-6
@@ -16,8 +16,8 @@ TOLERANCE = 2e-3 if ON_GPU else 2e-6
 def one_program(monkeypatch, interpreted):
     """Interpreted, programs run one after another, and none may wait for another."""
     if not ON_GPU:
-        monkeypatch.setattr(gru_triton, "PRECISION", "ieee")
-        monkeypatch.setattr(gru_triton, "UNITS", 64)
+        monkeypatch.setattr(gru_kernel, "PRECISION", "ieee")
+        monkeypatch.setattr(gru_kernel, "UNITS", 64)
 
 
 def relative(error, reference):
@@ -41,7 +41,7 @@ def test_output_and_gradients_are_those_of_torch(batch, frames):
         gru.to(device)
         if gru is layer:
             x, h = inputs
-            y = gru_triton.gru_layer(x, h[0], gru.all_weights[0], True)
+            y = gru_kernel.gru_layer(x, h[0], gru.all_weights[0], True)
         else:
             y = gru(*inputs)[0]
         (y * weights.to(device, dtype)).sum().backward()
@@ -56,7 +56,7 @@ def test_without_gradients_nothing_is_kept_for_them():
     device = "cuda" if ON_GPU else "cpu"
     gru = nn.GRU(4, 64, batch_first=True).to(device).requires_grad_(False)
     x, h = torch.randn(2, 3, 4, device=device), torch.zeros(2, 64, device=device)
-    y = gru_triton.gru_layer(x, h, gru.all_weights[0], False)
+    y = gru_kernel.gru_layer(x, h, gru.all_weights[0], False)
     expected = gru(x)[0]
     assert relative(y - expected, expected) < TOLERANCE
 

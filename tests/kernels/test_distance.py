@@ -7,7 +7,7 @@ from speechbrain_mal.losses import DeepFilterNetLoss
 from speechbrain_mal.losses.deepfilternet import SILENCE
 from speechbrain_mal.models import FrontEnd
 
-distance_triton = pytest.importorskip("speechbrain_mal.losses.distance_triton")
+distance = pytest.importorskip("speechbrain_mal.kernels.distance")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -33,7 +33,7 @@ def test_distance_and_gradient_are_those_of_the_loss(loss, spectra):
         *map(torch.view_as_complex, (by_loss, target)), torch.tensor([3, 3]), factors
     )
     by_kernel = estimate.to(DEVICE).requires_grad_()
-    actual = distance_triton.compressed_distance(
+    actual = distance.compressed_distance(
         by_kernel, target.to(DEVICE), loss.gamma, factors, SILENCE
     ).mean()
     expected.backward()
@@ -48,5 +48,5 @@ def test_distance_and_gradient_are_those_of_the_loss(loss, spectra):
 @pytest.mark.usefixtures("interpreted")
 def test_a_perfect_estimate_has_no_distance(spectra):
     x = spectra[0].to(DEVICE)
-    distances = distance_triton.compressed_distance(x, x, 0.3, (3.0, 2.0), SILENCE)
+    distances = distance.compressed_distance(x, x, 0.3, (3.0, 2.0), SILENCE)
     assert distances.count_nonzero() == 0
