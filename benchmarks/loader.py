@@ -40,7 +40,8 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, {os.cpu_count()} CPUs; {args.sample_rate} Hz, "
         f"mixtures of {args.seconds} s, one worker; training step: {args.channels} "
-        f"channels, batch of {args.batch}, {args.threads} thread(s); medians of "
+        f"channels, batch of {args.batch}, {args.threads} thread(s) on {args.device}; "
+        "medians of "
         f"{args.repeats}, {args.clock} time"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -99,15 +100,16 @@ def training_step(args: argparse.Namespace) -> Callable:
     """Return a step with L_df."""
     size = {"embedding_size": args.hidden, "df_hidden_size": args.hidden}
     model = DeepFilterNet2(args.sample_rate, channels=args.channels, **size)
-    front_end = model.encoder.front_end
-    loss = WeightedLoss({"df": DeepFilterNetLoss(front_end)})
-    optimizer = torch.optim.AdamW(model.parameters())
-    clean = 0.1 * torch.randn(args.batch, round(args.seconds * args.sample_rate))
+    front_end = model.to(args.device).encoder.front_end
+    loss = WeightedLoss({"df": DeepFilterNetLoss(front_end)}).to(args.device)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    samples = round(args.seconds * args.sample_rate)
+    clean = 0.1 * torch.randn(args.batch, samples, device=args.device)
     noisy = clean + 0.1 * torch.randn_like(clean)
 
     def step() -> None:
-        enhanced, auxiliary = model(noisy, return_auxiliary=True)
-        loss.total(loss.terms(enhanced, clean, None, **auxiliary)).backward()
+        enhanced, outputs = model(noisy, return_outputs=True)
+        loss(enhanced, clean, None, outputs).backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -174,6 +176,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--epoch", type=int, default=1000, help="mixtures, for memory")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="of the training step"
+    )
     return parser.parse_args()
 
 
