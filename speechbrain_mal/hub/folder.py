@@ -117,7 +117,7 @@ def _enhancer(folder: str | os.PathLike, block: dict, where: str) -> nn.Module:
         places = read_header(file, path)
         size = os.fstat(file.fileno()).st_size
         network = build_model(block["model"], where, size)
-        if (found := getattr(network, "sample_rate", rate)) != rate:
+        if (found := getattr(network, "sample_rate", None) or rate) != rate:
             raise ValueError(f"{where}: sample_rate is {rate}, and {found} in model.")
         load_weights(network, file, places, path)
     return network

@@ -60,7 +60,7 @@ class ModelAsLoss(DeepFeatureLoss):
     >>> mal = ModelAsLoss(model.encoder, refresh="epoch")
     >>> clean = torch.randn(2, 16000)
     >>> for epoch in (1, 2):
-    ...     mal.at(epoch=epoch)
+    ...     _ = mal.at(epoch=epoch)
     ...     enhanced = model(clean + 0.1 * torch.randn(2, 16000))
     ...     loss = mal(enhanced, clean)
     ...     loss.backward()

@@ -59,8 +59,8 @@ def test_settings_of_fragments_arrive_in_the_loss(tmp_path):
         "output_folder": str(tmp_path),
     }
     hparams = load_hyperpyyaml(with_fragments(text, HPARAMS, inner), overrides)
-    assert hparams["loss"].weights["mal"] == 0.25
-    assert hparams["loss"].added["mal"].layers == (-2, -1)
+    assert hparams["loss"].added["mal"].weight == 0.25
+    assert hparams["loss"].added["mal"].loss.layers == (-2, -1)
     with pytest.raises(ValueError, match="no fragment as 'wavlm'"):
         with_fragments(text, HPARAMS, {"wavlm": {"weight": 1}})
 

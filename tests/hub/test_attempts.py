@@ -276,12 +276,12 @@ CONFIGS = {
     "a part of an object": (
         changed(
             "model",
-            network("WaveformEnhancer", parts=["__class__.__init__"], time_dim=1),
+            network("WaveformEnhancer", layers=["__class__.__init__"], time_dim=1),
         ),
         "no network can be built of it",
     ),
     "a part with blanks": (
-        changed("model", network("WaveformEnhancer", parts=["a b"])),
+        changed("model", network("WaveformEnhancer", layers=["a b"])),
         "the name of a part",
     ),
     "a class for later": (changed("model", "later", True), "no network can be built"),
