@@ -127,7 +127,7 @@ class AuxiliaryLoss(nn.Module):
         if self.scale is None:
             self.scale = self._equal_scale(value.detach(), main.detach())
             if not self._started:  # the only look at its value: on a device, a wait
-                self._check(self.scale.item(), value.item(), main.item())
+                self._check(value.item(), main.item())
                 self._started = True
         return self.weight * self.scale * value
 
@@ -138,10 +138,12 @@ class AuxiliaryLoss(nn.Module):
         if is_distributed_initialized():
             torch.distributed.all_reduce(values)  # every process has to scale alike
         value, main = values.abs()
-        return main / value
+        return main / value.clamp_min(torch.finfo(value.dtype).tiny)
 
-    def _check(self, scale: float, value: float, main: float) -> None:
-        if not 0 < scale < math.inf:
+    def _check(self, value: float, main: float) -> None:
+        if self.balance == "coefficient":
+            return
+        if not (value and main and math.isfinite(main / value)):
             raise ValueError(
                 f"The auxiliary loss is {value} where the main loss is {main}: there "
                 "is no scale to make them equal. Choose balance: coefficient, or see "

@@ -153,6 +153,16 @@ def test_resumes_where_it_was(model, speech, refresh):
         assert torch.equal(*values)
 
 
+def test_a_perfect_batch_after_the_first_is_no_division_by_zero(model, speech):
+    term = AuxiliaryLoss(ModelAsLoss(model.encoder, "batch"))
+    step(model, term, speech, number=1)
+    enhanced = speech.clone().requires_grad_()
+    loss = term(torch.tensor(2.0), enhanced, speech, epoch=1, step=2)
+    loss.backward()
+    assert loss == 2
+    assert enhanced.grad.isfinite().all()
+
+
 def test_forgets(model, speech):
     term = AuxiliaryLoss(ModelAsLoss(model.encoder))
     step(model, term, speech)
