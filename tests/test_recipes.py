@@ -110,11 +110,12 @@ def test_systems_differ_in_nothing_but_the_experiment(recipe):
     folder = ROOT / "recipes" / recipe / "hparams"
     experiment = re.compile(
         r"^(#|system:|number_of_epochs:|phase_two_epochs:|baseline_folder:"
-        r"|freeze_encoder:|refresh:|mal:|random:|    added:|        \w+: !new:\S+Loss$"
-        r"|    weights?:|        \w+: !ref <(mal\[weight\]|\w+_weight)>|    balance:"
-        r"|\w+_weight:|            (encoder|layers|distance|reduction|normalize|decay"
-        r"|collapse_below|sample_rate): "
-        r"|                (front_end|network|sample_rate): )"
+        r"|freeze_encoder:|refresh:|mal:|random:|    added:"
+        r"|        \w+: !new:\S+AuxiliaryLoss$|            loss: !new:\S+Loss$"
+        r"|            weight: !ref <(mal\[weight\]|\w+_weight)>|            balance:"
+        r"|\w+_weight:|                (encoder|refresh|layers|distance|reduction"
+        r"|normalize|decay|collapse_below|sample_rate): "
+        r"|                    (front_end|network|sample_rate): )"
     )
     common = {}
     for path in folder.glob("*.yaml"):
