@@ -111,7 +111,8 @@ def test_systems_differ_in_nothing_but_the_experiment(recipe):
     experiment = re.compile(
         r"^(#|system:|number_of_epochs:|phase_two_epochs:|baseline_folder:"
         r"|freeze_encoder:|refresh:|mal:|random:|    added:"
-        r"|        \w+: !new:\S+AuxiliaryLoss$|            loss: !new:\S+Loss$"
+        r"|        \w+: !new:\S+Loss$|            (loss: !new:\S+Loss$|sample_rate:)"
+        r"|    weights:|        \w+: !ref <\w+_weight>"
         r"|            weight: !ref <(mal\[weight\]|\w+_weight)>|            balance:"
         r"|\w+_weight:|                (encoder|refresh|layers|distance|reduction"
         r"|normalize|decay|collapse_below|sample_rate): "
