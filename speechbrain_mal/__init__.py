@@ -4,7 +4,7 @@ A plugin for SpeechBrain: `ModelAsLoss` and the losses it is added to, `MALBrain
 trains with them in two phases, `DeepFilterNet2`, and `MALEnhancement`, which enhances.
 """
 
-import importlib
+from speechbrain_mal.lazy import lazily
 
 __version__ = "0.1.0"
 
@@ -26,15 +26,9 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used.
-
-    Metrics run in processes of their own, and the command line answers at once: neither
-    may wait for torch and SpeechBrain where it needs neither.
-    """
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+# Metrics run in processes of their own, and the command line answers at once: neither
+# may wait for torch and SpeechBrain where it needs neither.
+__getattr__ = lazily(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

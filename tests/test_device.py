@@ -246,11 +246,12 @@ def test_enhance(tmp_path, exact):
         assert abs(a - b).max() <= 2 / 32768  # of 16 bits the last
 
 
-@pytest.mark.parametrize("name", ["train_step", "loss_cost", "inference"])
+@pytest.mark.parametrize("name", ["train_step", "loss_cost", "inference", "kernels"])
 def test_benchmarks(name):
     """Every benchmark's columns for the device."""
     options = {
         "train_step": ["--repeats", "2"],
+        "kernels": ["--repeats", "2", "--batch", "4"],
         "loss_cost": ["--repeats", "1", "--losses", "mal", "filterbank"],
         "inference": [
             "--model",
