@@ -19,7 +19,7 @@ def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
 
     Example
     -------
-    >>> lazily("speechbrain_mal", {"shown": "hub.data"})("shown")("\a")
+    >>> lazily("speechbrain_mal", {"shown": "files"})("shown")("\a")
     "'\\x07'"
     """
 

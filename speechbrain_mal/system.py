@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from speechbrain_mal.hub.data import (
+from speechbrain_mal.files import (
     JSON_BYTES,
     parse_json,
     printable,

@@ -19,7 +19,7 @@ from torch import nn
 
 from speechbrain_mal import __version__
 from speechbrain_mal.export.model_card import Facts, Scores, model_card
-from speechbrain_mal.hub.data import read_bytes
+from speechbrain_mal.files import read_bytes
 from speechbrain_mal.hub.folder import (
     CONFIG,
     HYPERPARAMS,

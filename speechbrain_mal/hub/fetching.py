@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechbrain_mal.hub.data import read_bytes
+from speechbrain_mal.files import read_bytes
 
 if TYPE_CHECKING:
     from speechbrain.utils.fetching import FetchConfig

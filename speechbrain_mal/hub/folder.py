@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from speechbrain_mal import __version__
-from speechbrain_mal.hub.data import (
+from speechbrain_mal.files import (
     JSON_BYTES,
     open_file,
     parse_json,

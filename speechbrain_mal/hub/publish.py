@@ -5,7 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from speechbrain_mal.hub.data import read_bytes
+from speechbrain_mal.files import read_bytes
 from speechbrain_mal.hub.repositories import clear_errors, is_repo_id
 
 REQUIRED = ("hyperparams.yaml", "config.json", "enhancer.safetensors", "README.md")

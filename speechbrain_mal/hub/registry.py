@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from speechbrain_mal.hub.data import printable, shown
+from speechbrain_mal.files import printable, shown
 from speechbrain_mal.hub.schema import checked
 
 DEEPEST = 12  # networks within networks

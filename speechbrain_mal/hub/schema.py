@@ -9,7 +9,7 @@ checked value of `(value, where, depth)`.
 
 from typing import Any
 
-from speechbrain_mal.hub.data import shown
+from speechbrain_mal.files import shown
 
 LONGEST = 64  # of a list, or of names with values
 TEXT = 1000  # characters

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor, nn
 
-from speechbrain_mal.hub.data import parse_json, printable, shown
+from speechbrain_mal.files import parse_json, printable, shown
 
 WEIGHTS_BYTES = 2 << 30
 _HEADER_BYTES = 1 << 21  # 10,000 tensors

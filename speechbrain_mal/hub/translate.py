@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from speechbrain_mal.hub.data import printable, read_bytes, shown
+from speechbrain_mal.files import printable, read_bytes, shown
 from speechbrain_mal.hub.registry import model_named
 
 _YAML_BYTES, _MOST, _DEEPEST = 1 << 16, 5000, 40

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from speechbrain_mal.hub.data import JSON_BYTES
+from speechbrain_mal.files import JSON_BYTES
 from speechbrain_mal.hub.fetching import fetch_folder
 from speechbrain_mal.hub.folder import CONFIG, WEIGHTS, load_folder
 from speechbrain_mal.hub.tensors import WEIGHTS_BYTES

@@ -13,7 +13,7 @@ import yaml
 from torch import nn
 
 from speechbrain_mal.checkpoints import selection
-from speechbrain_mal.hub.data import open_file, printable, shown
+from speechbrain_mal.files import open_file, printable, shown
 from speechbrain_mal.hub.folder import HYPERPARAMS
 from speechbrain_mal.hub.registry import build_model
 from speechbrain_mal.hub.tensors import WEIGHTS_BYTES

@@ -1,11 +1,14 @@
-"""A stranger's files as bytes and plain JSON: nothing in them is executed."""
+"""Files: a stranger's read as plain data, our own written whole or not at all."""
 
+import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
 import reprlib
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -129,6 +132,67 @@ def shown(value: object) -> str:
     """Return a stranger's value as a message shows it: short, without control codes."""
     text = printable(_SHORT.repr(value))
     return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Write a file so that it appears under its name when it is whole.
+
+    Arguments
+    ---------
+    path : path
+        The file; one of that name stays until the new one is whole.
+
+    Yields
+    ------
+    Path
+        Where to write. It becomes `path` at the end, and is removed after an error.
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> with whole_file(folder / "a.txt") as partial:
+    ...     _ = partial.write_text("all of it")
+    >>> [path.name for path in folder.iterdir()]
+    ['a.txt']
+    """
+    path = Path(path)
+    # Short, so that a name of 255 bytes has one, too.
+    digest = hashlib.blake2b(os.fsencode(path.name), digest_size=6).hexdigest()
+    partial = path.with_name(f".{digest}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file, whole or not at all, through no link."""
+    with whole_file(path) as partial:
+        partial.unlink(missing_ok=True)
+        with open(partial, "x", encoding="utf-8", newline="") as file:
+            file.write(text)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what processes that were killed in `whole_file` left in a folder."""
+    for path in folder.rglob(".*.partial"):
+        process = path.name.split(".")[-2]
+        if process.isdigit() and not _is_running(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # elsewhere the same call would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _blob(link: Path) -> Path | None:

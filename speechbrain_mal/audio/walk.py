@@ -1,0 +1,140 @@
+"""One walk over the audio files of a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from speechbrain_mal.audio.ffmpeg import FFMPEG_SUFFIXES, find_ffmpeg
+from speechbrain_mal.files import printable
+
+# What libsndfile reads from start to end and at any position.
+SUFFIXES = frozenset(
+    ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .w64 .rf64 .caf"
+    " .voc .sph".split()
+)
+
+
+@dataclass
+class Found:
+    """What a walk over a folder found.
+
+    Attributes
+    ----------
+    files : list of Path
+        Audio files, sorted.
+    broken : dict of Path to str
+        What can't be looked at, and why: links that lead nowhere, folders without
+        permission, pipes and devices that are named like audio.
+    ignored : list of Path
+        Audio files of a kind that can't be read here.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    broken: dict[Path, str] = field(default_factory=dict)
+    ignored: list[Path] = field(default_factory=list)
+
+    def ignored_note(self) -> str:
+        """Return what to say about the ignored files; empty if there are none."""
+        if not self.ignored:
+            return ""
+        kinds = ", ".join(sorted({path.suffix.lower() for path in self.ignored}))
+        return (
+            f"{len(self.ignored)} file(s) ignored ({kinds}): install ffmpeg, or "
+            "'speechbrain-mal[formats]', to read them."
+        )
+
+
+def find_audio(
+    folder: str | os.PathLike,
+    leave_out: str | os.PathLike | None = None,
+    only_seekable: bool = False,
+) -> Found:
+    """Find the audio files of a folder and of those in it, by their suffix.
+
+    Hidden names (`.x`, `._x.wav`) are left out. Links are followed, each folder once.
+
+    Arguments
+    ---------
+    folder : path
+        The folder.
+    leave_out : path, optional
+        A folder that is not looked into, such as the output's.
+    only_seekable : bool
+        Whether to ignore what ffmpeg has to decode, for what reads pieces of files.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such folder.
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> for name in ("b.flac", "a.WAV", "._a.wav", "notes.txt"):
+    ...     _ = (folder / name).write_bytes(b"")
+    >>> [path.name for path in find_audio(folder).files]
+    ['a.WAV', 'b.flac']
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{printable(folder)} is not a folder.")
+    decoded = FFMPEG_SUFFIXES if find_ffmpeg() and not only_seekable else frozenset()
+    found = Found()
+    seen = {os.path.realpath(leave_out)} if leave_out is not None else set()
+    for path in _walk(folder, seen, found.broken):
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES and suffix not in FFMPEG_SUFFIXES:
+            continue
+        if not path.exists():
+            found.broken[path] = f"{printable(path)}: a link that leads nowhere."
+        elif not path.is_file():
+            found.broken[path] = f"{printable(path)}: not a regular file."
+        elif suffix in SUFFIXES or suffix in decoded:
+            found.files.append(path)
+        else:
+            found.ignored.append(path)
+    found.files.sort()
+    return found
+
+
+def _walk(folder: Path, seen: set[str], broken: dict[Path, str]) -> Iterator[Path]:
+    """Yield all that is no folder; `seen` are the folders that were entered."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        broken[folder] = f"{printable(folder)}: it can't be opened: {error.strerror}."
+        return
+    # Folders of the tree itself come first: a link to one of them finds it entered.
+    for linked in (False, True):
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.is_symlink() == linked:
+                path = folder / entry.name
+                if entry.is_dir():
+                    yield from _walk(path, seen, broken)
+                else:
+                    yield path
+
+
+def names_of(paths: Collection[Path], folder: Path) -> dict[str, Path]:
+    """Return files by their path in the folder without its suffix: a clip's name.
+
+    Raises
+    ------
+    ValueError
+        When two files have one name.
+    """
+    files: dict[str, Path] = {}
+    for path in paths:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in files:
+            first, second = printable(files[name]), printable(path)
+            raise ValueError(f"{first} and {second} are both clip {name!r}: keep one.")
+        files[name] = path
+    return files

@@ -1,0 +1,215 @@
+"""Write an audio file: whole or not at all, in a format that was checked before."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from speechbrain_mal.audio.reader import RATES, AudioError, AudioFile, native
+from speechbrain_mal.files import whole_file
+
+_FORMATS = {"AIF": "AIFF", "AIFC": "AIFF", "WAVE": "WAV", "OGA": "OGG", "OPUS": "OGG"}
+_FORMATS |= {"SND": "AU", "SPH": "NIST"}
+# Those that keep every sample's place; ADPCM and GSM pad the end to a whole block.
+_KEPT = ("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC", "VORBIS", "OPUS", "MPEG")
+_UNBOUNDED = ("FLOAT", "DOUBLE")  # whatever else there is has a full scale of 1
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """How an output file is to be written.
+
+    Attributes
+    ----------
+    sample_rate, channels : int
+        Rate in Hz, number of channels.
+    format, subtype : str
+        As soundfile names them.
+    compression : dict
+        What keeps the bit rate of an MP3 or Opus file.
+    tags : dict of str to str
+        Title, artist and the like, where the format has them.
+    """
+
+    sample_rate: int
+    channels: int
+    format: str
+    subtype: str
+    compression: dict = field(default_factory=dict)
+    tags: dict = field(default_factory=dict)
+
+    @classmethod
+    def like(
+        cls,
+        source: AudioFile,
+        path: str | os.PathLike,
+        sample_rate: int | None = None,
+        subtype: str | None = None,
+    ) -> OutputFormat:
+        """Return what is nearest to a source in the format that a path's suffix names.
+
+        Arguments
+        ---------
+        source : AudioFile
+            Its channels stay, and its subtype where the new format has it and it keeps
+            every sample's place.
+        path : path
+            The output.
+        sample_rate : int, optional
+            Instead of the source's, in Hz.
+        subtype : str, optional
+            Instead of the source's, such as "PCM_16".
+
+        Raises
+        ------
+        AudioError
+            When there is no such format, subtype or rate, or the format can't hold so
+            many channels or this rate. Nothing was written then.
+        """
+        suffix = Path(path).suffix
+        kind = format_of(suffix)
+        if kind is None:
+            reason = f"no audio format that can be written has the suffix {suffix!r}:"
+            raise AudioError(path, f"{reason} take .wav or .flac.")
+        if subtype and not soundfile.check_format(kind, subtype):
+            known = ", ".join(soundfile.available_subtypes(kind))
+            raise AudioError(path, f"{kind} has no subtype {subtype!r}, but {known}.")
+        if sample_rate is not None and sample_rate not in RATES:
+            reason = f"a sample rate of {sample_rate} Hz is not in {RATES[0]} to"
+            raise AudioError(path, f"{reason} {RATES[-1]} Hz.")
+        subtype = subtype or _nearest(source, kind, suffix)
+        rate, channels = sample_rate or source.sample_rate, source.channels
+        compression = _compression(source, subtype, rate)
+        try:
+            # In memory: what the format can't hold shows when it is opened.
+            with soundfile.SoundFile(
+                io.BytesIO(), "w", rate, channels, subtype, format=kind
+            ) as trial:
+                trial.write(np.zeros((1, channels), np.float32))
+        except (soundfile.LibsndfileError, ValueError, AssertionError) as error:
+            reason = f"{kind} of {subtype} can't hold {channels} channel(s) of {rate}"
+            raise AudioError(path, f"{reason} Hz: take .wav or .flac.") from error
+        return cls(rate, channels, kind, subtype, compression, source.tags)
+
+
+class Output:
+    """An open output file.
+
+    Attributes
+    ----------
+    samples, clipped : int
+        How many were written, a channel's, and how many in all were beyond the format's
+        full scale.
+    """
+
+    def __init__(self, sound: soundfile.SoundFile):
+        self._sound = sound
+        self.samples = self.clipped = 0
+
+    def write(self, block: np.ndarray) -> None:
+        """Write the next samples, `[n, channels]`."""
+        self._sound.write(block)
+        self.samples += len(block)
+        if self._sound.subtype not in _UNBOUNDED:
+            self.clipped += int(np.count_nonzero(np.abs(block) > 1))
+
+
+@contextlib.contextmanager
+def write_audio(path: str | os.PathLike, layout: OutputFormat) -> Iterator[Output]:
+    """Open an audio file for writing; it appears under its name when it is whole.
+
+    Arguments
+    ---------
+    path : path
+        The file.
+    layout : OutputFormat
+        How it is written.
+
+    Raises
+    ------
+    OSError
+        When it can't be written. One of that name that was there stays.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "a.flac"
+    >>> with write_audio(path, OutputFormat(16000, 1, "FLAC", "PCM_16")) as output:
+    ...     output.write(np.full((800, 1), 1.5))
+    >>> output.clipped, soundfile.info(path).frames
+    (800, 800)
+    """
+    with whole_file(path) as partial:
+        try:
+            with soundfile.SoundFile(
+                native(partial),
+                "w",
+                layout.sample_rate,
+                layout.channels,
+                layout.subtype,
+                format=layout.format,
+                **layout.compression,
+            ) as sound:
+                _set_tags(sound, layout.tags)
+                yield (output := Output(sound))
+            if soundfile.info(native(partial)).frames < output.samples:
+                raise OSError("it is incomplete; is the disk full?")
+        except (AssertionError, OSError, soundfile.LibsndfileError) as error:
+            # soundfile asserts that it wrote what it was given.
+            number = getattr(error, "errno", None)
+            raise WriteError(number, f"{path}: can't be written ({error}).") from error
+
+
+class WriteError(OSError):
+    """An output can't be written: no other file's turn would be better."""
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+def format_of(suffix: str) -> str | None:
+    """Return the format that is written for a suffix, as soundfile names it."""
+    kind = suffix[1:].upper()
+    kind = _FORMATS.get(kind, kind)
+    return kind if kind in soundfile.available_formats() else None
+
+
+def _nearest(source: AudioFile, kind: str, suffix: str) -> str:
+    """Return the source's subtype, or the format's own where it can't be."""
+    subtype = source.subtype or ""
+    lossless = subtype.startswith(("PCM", "FLOAT", "DOUBLE"))
+    if kind == source.format and subtype.startswith(_KEPT):
+        return subtype
+    if lossless and soundfile.check_format(kind, subtype):
+        return subtype
+    return "OPUS" if suffix.lower() == ".opus" else soundfile.default_subtype(kind)
+
+
+def _compression(source: AudioFile, subtype: str, rate: int) -> dict:
+    """Return what gives an MP3 or Opus file the source's bit rate."""
+    if source.subtype != subtype or not source.samples:
+        return {}
+    kbps = os.path.getsize(source.path) * 8e-3 / source.samples * source.sample_rate
+    # libsndfile maps its level, 0 to 1, to these bit rates in kbit/s.
+    if subtype == "MPEG_LAYER_III":
+        most, least = (320, 32) if rate >= 32000 else (160, 8)
+        mode = {"bitrate_mode": "CONSTANT"}
+    elif subtype == "OPUS":
+        most, least = 256 * source.channels, 6 * source.channels
+        mode = {}
+    else:
+        return {}
+    level = float(np.clip((most - kbps) / (most - least), 0, 1))
+    return {**mode, "compression_level": level}
+
+
+def _set_tags(sound: soundfile.SoundFile, tags: dict[str, str]) -> None:
+    for name, value in tags.items():
+        with contextlib.suppress(soundfile.LibsndfileError):  # the format has none
+            setattr(sound, name, value)
