@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
-"""Write RESULTS.md and its figures from the scores in experiments/results and rerun.
+"""Write RESULTS.md and its figures from the scores in experiments/scores.
 
-> python experiments/report.py
+> python -m experiments.report
 
 No training, model or audio is needed; the same scores give the same page.
 """
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from speechbrain_mal.experiment.definition import read_experiment
-from speechbrain_mal.results.page import write_results
+from experiments.definition import read_experiment
+from experiments.page import write_results
 
 HERE = Path(__file__).resolve().parent
 
@@ -22,8 +21,8 @@ def main() -> int:
     """Read the settings, write the page, print the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--settings", type=Path, default=HERE / "report.yaml")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--rerun", type=Path, default=HERE / "rerun")
+    parser.add_argument("--results", type=Path, default=HERE / "scores" / "first")
+    parser.add_argument("--rerun", type=Path, default=HERE / "scores" / "rerun")
     parser.add_argument("--output", type=Path, default=HERE.parent / "RESULTS.md")
     parser.add_argument("--figures", type=Path, default=HERE / "figures")
     options = parser.parse_args()

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Run an experiment: train its systems, enhance, score, iterate; what is left of it.
 
-> python experiments/run.py experiments/minibank.yaml --data_folder minibank --plan
-> python experiments/run.py experiments/minibank.yaml --data_folder minibank
+> python -m experiments.run experiments/minibank.yaml --data_folder minibank --plan
+> python -m experiments.run experiments/minibank.yaml --data_folder minibank
 
 Stopped anywhere, the same command goes on. Several may run at once: each step is done
 by one of them. Exit status: 0 when all is done, 1 when a step failed, 2 for wrong
@@ -17,10 +16,11 @@ from pathlib import Path
 
 import torch
 
+from experiments.definition import chosen, read_experiment
+from experiments.paths import RunPaths
+from experiments.plan import experiment_steps
+from experiments.steps import plan, run_steps
 from speechbrain_mal.cli.scoring import metric_options
-from speechbrain_mal.experiment.definition import chosen, read_experiment
-from speechbrain_mal.experiment.plan import Place, experiment_steps
-from speechbrain_mal.experiment.steps import plan, run_steps
 from speechbrain_mal.metrics.registry import METRICS, versions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,8 +37,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--results",
         type=Path,
-        default=ROOT / "experiments" / "results",
-        help="of scores and records (default: experiments/results)",
+        default=ROOT / "experiments" / "scores" / "first",
+        help="of scores and records (default: experiments/scores/first)",
     )
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     parser.add_argument(
@@ -65,7 +65,7 @@ def commit() -> str:
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
     if head.returncode:
         return "unknown"
-    changed = [*git, "diff", "--quiet", "HEAD", "--", ":!experiments/results"]
+    changed = [*git, "diff", "--quiet", "HEAD", "--", ":!experiments/scores"]
     return head.stdout.strip() + "+" * subprocess.run(changed).returncode
 
 
@@ -89,7 +89,7 @@ def main() -> int:
             given[f"{name}_{METRICS[name].file}"] = path
             values[METRICS[name].file] = path
         experiment.metric_options.setdefault(name, {}).update(values)
-    place = Place(
+    place = RunPaths(
         root=ROOT,
         data_folder=options.data_folder.resolve(),
         output=options.output.resolve(),

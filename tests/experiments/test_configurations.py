@@ -5,11 +5,11 @@ import yaml
 from conftest import ROOT
 from hyperpyyaml import load_hyperpyyaml
 
-from speechbrain_mal.experiment.definition import chosen, read_experiment
-from speechbrain_mal.experiment.training import with_fragments
+from experiments.claims import Claim
+from experiments.definition import chosen, read_experiment
+from experiments.rerun import rerun_name
+from experiments.training import with_fragments
 from speechbrain_mal.metrics.registry import HEADINGS
-from speechbrain_mal.results.claims import Claim
-from speechbrain_mal.results.rerun import rerun_name
 
 FOLDER = ROOT / "experiments"
 HPARAMS = ROOT / "recipes" / "VoiceBank" / "hparams"

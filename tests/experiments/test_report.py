@@ -8,9 +8,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from speechbrain_mal.experiment.definition import read_experiment
+from experiments.definition import read_experiment
+from experiments.page import write_results
 from speechbrain_mal.metrics.registry import columns
-from speechbrain_mal.results.page import write_results
 
 COLUMNS = columns(["pesq", "estoi", "si_sdr", "lsd", "mcd", "dnsmos", "nisqa"])
 GAINS = {
@@ -138,11 +138,11 @@ def test_the_same_scores_give_the_same_page_and_pictures(results, tmp_path):
 
 
 def test_nothing_to_report(tmp_path):
-    command = [sys.executable, ROOT / "experiments" / "report.py"]
+    command = [sys.executable, "-m", "experiments.report"]
     command += ["--results", tmp_path / "none", "--output", tmp_path / "RESULTS.md"]
     command += ["--rerun", tmp_path / "none"]
     command += ["--figures", tmp_path / "figures"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     assert "* **reproduced** (0): none." in page
@@ -150,8 +150,8 @@ def test_nothing_to_report(tmp_path):
 
 
 def test_the_committed_page_is_what_the_committed_scores_say(tmp_path):
-    folder = ROOT / "experiments"
-    page = report(folder / "results", tmp_path, folder / "rerun")
+    folder = ROOT / "experiments" / "scores"
+    page = report(folder / "first", tmp_path, folder / "rerun")
     committed = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
     figures = f"({(tmp_path / 'figures').relative_to(tmp_path)}/"
     assert page.replace(figures, "(experiments/figures/") == committed

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT, SAMPLES
 
-from speechbrain_mal.experiment.training import _check_settings, _check_start
+from experiments.training import _check_settings, _check_start
 from speechbrain_mal.inference.runs import read_run
 
 TOY = {
@@ -62,16 +62,17 @@ TOY = {
 
 def test_the_committed_baselines_are_taken_as_trained(tmp_path):
     shutil.copytree(ROOT / "experiments" / "baselines", tmp_path / "baseline")
-    rerun = ROOT / "experiments" / "rerun"
+    rerun = ROOT / "experiments" / "scores" / "rerun"
     done = subprocess.run(
         [
-            *(sys.executable, ROOT / "experiments" / "run.py"),
+            *(sys.executable, "-m", "experiments.run"),
             *(ROOT / "experiments" / "minibank.yaml", "--plan"),
             *("--data_folder", SAMPLES, "--output", tmp_path, "--results", rerun),
             *("--only", "mse_feature"),
         ],
         capture_output=True,
         text=True,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
     for seed in ("1234", "1235", "1236"):
@@ -101,8 +102,7 @@ def folder(tmp_path):
 def command(folder, *further):
     (folder / "toy.yaml").write_text(yaml.safe_dump(TOY))
     return [
-        sys.executable,
-        ROOT / "experiments" / "run.py",
+        *(sys.executable, "-m", "experiments.run"),
         folder / "toy.yaml",
         *("--data_folder", folder / "corpus", "--device", "cpu"),
         *("--output", folder / "output", "--results", folder / "results"),
@@ -111,16 +111,21 @@ def command(folder, *further):
 
 
 def run(folder, *further):
-    return subprocess.run(command(folder, *further), capture_output=True, text=True)
+    return subprocess.run(
+        command(folder, *further), capture_output=True, text=True, cwd=ROOT
+    )
 
 
 def killed_while_training(folder):
     """Start the experiment, and kill it and its training after the first epoch."""
     process = subprocess.Popen(
-        command(folder, "--only", "1"), start_new_session=True, stdout=subprocess.PIPE
+        command(folder, "--only", "1"),
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
     )
     log = folder / "output" / "half" / "1" / "train_log.txt"
-    for _ in range(1200):
+    for _ in range(2400):
         if log.exists() or process.poll() is not None:
             break
         time.sleep(0.05)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from speechbrain_mal.experiment.steps import (
+from experiments.steps import (
     Step,
     is_done,
     locked,
@@ -138,7 +138,7 @@ def test_steps_of_another_process_are_left_to_it(make):
 PARENT = """
 import os, signal, subprocess, sys
 from pathlib import Path
-from speechbrain_mal.experiment.steps import locked
+from experiments.steps import locked
 with locked(Path(sys.argv[1])) as descriptor:
     child = subprocess.Popen(["sleep", "60"], pass_fds=[descriptor])
     print(child.pid, flush=True)

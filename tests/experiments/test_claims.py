@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from speechbrain_mal.results.claims import (
+from experiments.claims import (
     NOT_REPRODUCED,
     NOT_TESTABLE,
     REPRODUCED,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from speechbrain_mal.results.seeds import correct, difference, seed_means, t_interval
+from experiments.seeds import correct, difference, seed_means, t_interval
 
 
 def runs(seeds, offset, spread=0.0, clips=40):

@@ -11,64 +11,20 @@ clips) goes to the output folder, what is small (scores, records) to the results
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speechbrain_mal.experiment.definition import NOISY, Experiment, System
-from speechbrain_mal.experiment.scoring import iterate, score
-from speechbrain_mal.experiment.steps import Step
-from speechbrain_mal.experiment.training import train
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an experiment is done, and with what.
-
-    Attributes
-    ----------
-    root : Path
-        The project: the recipe's folder is in it.
-    data_folder, output, results : Path
-        The corpus, the folder of runs and clips, the folder of scores and records.
-    device : str
-        Such as `cpu` or `cuda`.
-    jobs : int
-        Processes that enhance and score.
-    given : dict
-        Settings that belong to the machine: where weights are.
-    """
-
-    root: Path
-    data_folder: Path
-    output: Path
-    results: Path
-    device: str
-    jobs: int
-    given: dict[str, str]
-
-    def run(self, system: str, seed: int) -> Path:
-        """Return the folder of a run."""
-        return self.output / system / str(seed)
-
-    def symbolic(self, text: str) -> str:
-        """Return a text without this machine's folders: it goes into a record."""
-        names = {
-            self.data_folder: "$DATA",
-            self.output: "$OUTPUT",
-            self.results: "$RESULTS",
-            **{Path(path): f"${key.upper()}" for key, path in self.given.items()},
-            self.root: ".",
-        }
-        for path in sorted(names, key=lambda p: -len(str(p))):  # inner ones first
-            text = text.replace(str(path), names[path])
-        return text
+from experiments.definition import NOISY, Experiment, System
+from experiments.paths import RunPaths
+from experiments.scoring import iterate, score
+from experiments.steps import Step
+from experiments.training import train
 
 
 def experiment_steps(
     experiment: Experiment,
-    place: Place,
+    place: RunPaths,
     systems: Sequence[System],
     seeds: Sequence[int],
 ) -> list[Step]:
@@ -78,7 +34,7 @@ def experiment_steps(
     ---------
     experiment : Experiment
         The experiment.
-    place : Place
+    place : RunPaths
         Where it is done.
     systems : sequence of System
         Those to be scored; the baseline is trained where they start from it.
@@ -110,7 +66,7 @@ def experiment_steps(
 
 
 def _step(
-    place: Place, system: str, seed: int | str, work: str, kinds: Sequence[str]
+    place: RunPaths, system: str, seed: int | str, work: str, kinds: Sequence[str]
 ) -> dict[str, Any]:
     """Return the attributes that steps have in common."""
     return {
@@ -123,7 +79,7 @@ def _step(
 
 def _train(
     experiment: Experiment,
-    place: Place,
+    place: RunPaths,
     system: System,
     seed: int,
     needs: tuple[Step, ...],
@@ -141,7 +97,7 @@ def _train(
 
 def _score(
     experiment: Experiment,
-    place: Place,
+    place: RunPaths,
     system: str,
     seed: int | str,
     name: str,
@@ -172,7 +128,7 @@ def _score(
 
 
 def _iterate(
-    experiment: Experiment, place: Place, system: str, seed: int, trained: Step
+    experiment: Experiment, place: RunPaths, system: str, seed: int, trained: Step
 ) -> Step:
     product = place.results / "self_consistency" / system / f"{seed}.csv"
     work = "self_consistency"

@@ -1,7 +1,5 @@
 """Training one run of an experiment with the recipe's own `train.py`."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -9,17 +7,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from speechbrain_mal.experiment.definition import Experiment, System
-from speechbrain_mal.experiment.steps import Step, read_record
+from experiments.definition import Experiment, System
+from experiments.paths import RunPaths
+from experiments.steps import Step, read_record
 from speechbrain_mal.inference.runs import read_run
 from speechbrain_mal.metrics.table import write_atomically
-
-if TYPE_CHECKING:
-    from speechbrain_mal.experiment.plan import Place
 
 LOG = "run_log.txt"
 # What of a run may change when it goes on: nothing of the training depends on it.
@@ -28,7 +24,7 @@ _OF_THE_TEST = {"test_from", "test_metrics", "metric_jobs", "enhanced_folder"}
 
 def train(
     experiment: Experiment,
-    place: Place,
+    place: RunPaths,
     system: System,
     seed: int,
     needs: Sequence[Step],
@@ -105,7 +101,7 @@ def train(
     }
 
 
-def _call(command: list[str], place: Place, log: Path, lock: int) -> None:
+def _call(command: list[str], place: RunPaths, log: Path, lock: int) -> None:
     """Run a command, with what it says in a log."""
     paths = [str(place.root), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

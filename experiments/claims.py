@@ -23,9 +23,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from experiments.curves import Curves, whole_passes
+from experiments.seeds import Difference, Runs, correct, difference
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
-from speechbrain_mal.results.passes import Curves, whole_passes
-from speechbrain_mal.results.seeds import Difference, Runs, correct, difference
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"

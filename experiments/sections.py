@@ -9,20 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechbrain_mal.analysis.comparison import table_head, table_line
-from speechbrain_mal.experiment.definition import Experiment
-from speechbrain_mal.results.claims import (
+from experiments.claims import (
     NOT_REPRODUCED,
     NOT_TESTABLE,
     REPRODUCED,
     Verdict,
     describe,
 )
-from speechbrain_mal.results.figures import plot_curves, plot_seed_differences
-from speechbrain_mal.results.passes import Curves
-from speechbrain_mal.results.seeds import Runs, difference
-from speechbrain_mal.results.sweep import recommend
-from speechbrain_mal.results.tables import (
+from experiments.curves import Curves
+from experiments.definition import Experiment
+from experiments.plots import plot_curves, plot_seed_differences
+from experiments.seeds import Runs, difference
+from experiments.sweep import recommend
+from experiments.tables import (
     Differences,
     differences_table,
     heading,
@@ -31,6 +30,7 @@ from speechbrain_mal.results.tables import (
     passes_table,
     runs_table,
 )
+from speechbrain_mal.analysis.comparison import table_head, table_line
 
 
 def summary(verdicts: Sequence[Verdict]) -> list[str]:
@@ -257,7 +257,7 @@ def runs(results: Path, seeds: Sequence[str], systems: Sequence[str]) -> list[st
     return [
         f"The epoch that is compared is the best by validation {', '.join(chosen)}. "
         f"Device: {', '.join(devices)}; commits: {', '.join(commits)} (+: with "
-        f"changes). Commands and versions are in `experiments/{results.name}/records`.",
+        f"changes). Commands and versions: `scores/{results.name}/records`.",
         "\n".join(runs_table(records, systems)),
     ]
 

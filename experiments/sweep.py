@@ -9,9 +9,9 @@ stays: the best of several noisy means looks better than it is.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from experiments.claims import LEAST_SEEDS, describe, is_better
+from experiments.seeds import Difference, Runs, correct, difference
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
-from speechbrain_mal.results.claims import LEAST_SEEDS, describe, is_better
-from speechbrain_mal.results.seeds import Difference, Runs, correct, difference
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from speechbrain_mal.results.sweep import recommend
+from experiments.sweep import recommend
 
 
 def runs(gains, seeds="123"):

@@ -1,12 +1,11 @@
 """Enhancing and scoring with the runs of an experiment."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from speechbrain_mal.experiment.definition import NOISY, Experiment
+from experiments.definition import NOISY, Experiment
+from experiments.paths import RunPaths
 from speechbrain_mal.inference.runs import read_run
 from speechbrain_mal.metrics import (
     Clip,
@@ -16,13 +15,10 @@ from speechbrain_mal.metrics import (
 )
 from speechbrain_mal.metrics.table import write_atomically
 
-if TYPE_CHECKING:
-    from speechbrain_mal.experiment.plan import Place
-
 
 def clips_of(
     experiment: Experiment,
-    place: Place,
+    place: RunPaths,
     run: Path,
     name: str,
     enhanced: Path | str = NOISY,
@@ -55,7 +51,7 @@ def clips_of(
 
 def score(
     experiment: Experiment,
-    place: Place,
+    place: RunPaths,
     system: str,
     run: Path,
     name: str,
@@ -109,7 +105,7 @@ def score(
 
 
 def _enhance(
-    run: Path, noisy: list[Path], output: Path, place: Place, epoch: str | None
+    run: Path, noisy: list[Path], output: Path, place: RunPaths, epoch: str | None
 ) -> None:
     """Enhance files with the enhancer of a run; what is there already is kept."""
     from speechbrain_mal.inference import MALEnhancement, enhance_files, load_run
@@ -126,7 +122,7 @@ def _enhance(
 
 def iterate(
     experiment: Experiment,
-    place: Place,
+    place: RunPaths,
     system: str,
     run: Path,
     product: Path,

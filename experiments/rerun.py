@@ -9,11 +9,11 @@ systems are compared with the control of the rerun, which has the same baseline.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from experiments.definition import Experiment
+from experiments.sections import against_control
+from experiments.seeds import Runs, seed_means, t_interval
+from experiments.tables import Differences, heading
 from speechbrain_mal.analysis.comparison import table_head, table_line
-from speechbrain_mal.experiment.definition import Experiment
-from speechbrain_mal.results.sections import against_control
-from speechbrain_mal.results.seeds import Runs, seed_means, t_interval
-from speechbrain_mal.results.tables import Differences, heading
 
 
 def rerun_name(name: str) -> str:

@@ -4,14 +4,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from speechbrain_mal.experiment.definition import Experiment
-from speechbrain_mal.results import sections
-from speechbrain_mal.results.claims import Claim, Verdict, judge
-from speechbrain_mal.results.claims import __doc__ as rules
-from speechbrain_mal.results.passes import read_curves
-from speechbrain_mal.results.rerun import rerun_name, rerun_section
-from speechbrain_mal.results.seeds import Runs, correct, difference, read_runs
-from speechbrain_mal.results.tables import Differences, paper_table, verdicts_table
+from experiments import sections
+from experiments.claims import Claim, Verdict, judge
+from experiments.claims import __doc__ as rules
+from experiments.curves import read_curves
+from experiments.definition import Experiment
+from experiments.rerun import rerun_name, rerun_section
+from experiments.seeds import Runs, correct, difference, read_runs
+from experiments.tables import Differences, paper_table, verdicts_table
 
 _HOW = """\
 Seed by seed from the same baseline, on the clips that were scored in every run of both:
@@ -85,8 +85,8 @@ def write_results(
     answers = judge([Claim(**entry) for entry in settings["controls"]], known, curves)
     parts = [
         settings["introduction"].strip(),
-        "Written by `python experiments/report.py` from the scores in "
-        "`experiments/results` and `experiments/rerun`; nothing here is typed in.",
+        "Written by `python -m experiments.report` from the scores in "
+        "`experiments/scores`; the prose between the figures is typed.",
         "## In short",
         *sections.summary(verdicts),
         "## The paper's claims",

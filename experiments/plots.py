@@ -3,10 +3,10 @@
 import os
 from collections.abc import Sequence
 
+from experiments.curves import Curves, mean_passes
+from experiments.tables import Differences, heading
 from speechbrain_mal.analysis.plots import figure
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
-from speechbrain_mal.results.passes import Curves, mean_passes
-from speechbrain_mal.results.tables import Differences, heading
 
 _DPI = 80  # small files: they are committed
 

@@ -3,17 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from speechbrain_mal.analysis.comparison import table_head, table_line
-from speechbrain_mal.experiment.definition import NOISY
-from speechbrain_mal.metrics.registry import HEADINGS, LOWER_IS_BETTER
-from speechbrain_mal.results.claims import NOT_REPRODUCED, Verdict
-from speechbrain_mal.results.passes import Curves, mean_passes
-from speechbrain_mal.results.seeds import (
+from experiments.claims import NOT_REPRODUCED, Verdict
+from experiments.curves import Curves, mean_passes
+from experiments.definition import NOISY
+from experiments.seeds import (
     Difference,
     Runs,
     seed_means,
     t_interval,
 )
+from speechbrain_mal.analysis.comparison import table_head, table_line
+from speechbrain_mal.metrics.registry import HEADINGS, LOWER_IS_BETTER
 
 MISSING = "missing"
 Differences = dict[tuple[str, str, str], Difference]  # by set, system and column

@@ -1,0 +1,1 @@
+"""The experiments of this repository: trained, scored and reported by command."""

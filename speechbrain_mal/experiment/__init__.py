@@ -1,1 +1,0 @@
-"""A comparison of systems over seeds, as steps that go on where they were stopped."""
