@@ -58,6 +58,8 @@ setup(
         ],
         "ssl": ["transformers>=4.30"],
         "onnx": ["onnx", "onnxruntime"],
+        "live": ["sounddevice"],
+        "formats": ["imageio-ffmpeg"],  # an ffmpeg, where the system has none
         # cdpam names none of its requirements
         "perceptual": [
             "cdpam==0.0.6",
@@ -67,7 +69,15 @@ setup(
             "torch-pesq>=0.1.2,<0.2",
             "torch_stoi>=0.2.3,<0.3",
         ],
-        "dev": ["filelock", "onnx", "pytest", "pytest-xdist", "ruff", "yamllint"],
+        "dev": [
+            "filelock",
+            "imageio-ffmpeg",
+            "onnx",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+            "yamllint",
+        ],
     },
     classifiers=[
         "Development Status :: 4 - Beta",

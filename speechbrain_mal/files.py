@@ -161,6 +161,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     digest = hashlib.blake2b(os.fsencode(path.name), digest_size=6).hexdigest()
     partial = path.with_name(f".{digest}.{os.getpid()}.partial")
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(path)  # an error where the name is too long
         yield partial
         os.replace(partial, path)
     finally:

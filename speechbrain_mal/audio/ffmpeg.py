@@ -51,4 +51,5 @@ def decode(path: Path, output: Path) -> None:
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         reason = printable(lines[0].split("] ")[-1]) if lines else "no reason given"
+        reason = reason.partition(" '" + _DEMUXERS)[0]
         raise ValueError(f"ffmpeg: {reason}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
-import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +20,16 @@ from speechbrain_mal.files import printable
 RATES = range(1000, 768001)  # Hz
 _MAX_PEAK = 100.0  # louder ones are integers that somebody stored as floats
 _UNKNOWN = 2**62  # from here on, libsndfile's number of samples means that none is told
-# WAV data sizes from here on are placeholders of writers that could not seek back
-# (FFmpeg leaves 0xFFFFFFFF, SoX a value near 0x7FFFFFFF), not promises.
-_WAV_UNKNOWN_SIZE = 0x7FFFF000
+# What libsndfile notes about a file that ends too early, of the chunk with the audio.
+_CUT = re.compile(
+    r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)"
+    r"|(truncated file)",
+    re.M,
+)
+# Sizes from here on are placeholders of writers that could not seek back (FFmpeg leaves
+# 0xFFFFFFFF, SoX a value near 0x7FFFFFFF), not promises.
+_PLACEHOLDER = 0x7FFFF000
+_HEADER_BYTES = 4096  # more than a header without tags has
 # The process' fault, not the file's: no other file could be read instead.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -176,15 +183,16 @@ class AudioFile:
         if self.sample_rate not in RATES:
             reason = f"{self.sample_rate} Hz is no sampling rate of speech."
             raise AudioError(self.path, reason)
-        missing, behind = _wav_bytes(self.path)
-        if missing:
-            reason = f"cut off: {missing} bytes fewer than its header promises."
-            raise AudioError(self.path, f"{reason} Download or copy it again.")
-        if self.samples == 0 and behind:
+        for promised, there, noted in _CUT.findall(self._sound.extra_info):
+            if noted or int(there) < int(promised) < _PLACEHOLDER:
+                reason = "cut off: it ends before its header's promise."
+                raise AudioError(self.path, f"{reason} Download or copy it again.")
+        size = os.path.getsize(self.path)
+        if self.samples == 0 and size > _HEADER_BYTES:
             raise AudioError(
                 self.path,
-                f"its header tells of no samples, but {behind} bytes follow: its "
-                "writer was stopped. Repair it, as with 'sox --ignore-length'.",
+                f"its header tells of no samples, but it has {size} bytes: its writer "
+                "was stopped. Repair it, as with 'sox --ignore-length'.",
             )
 
     def _read(self, size: int, read: int) -> np.ndarray:
@@ -218,26 +226,19 @@ def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:
         return np.concatenate(list(audio.blocks())), audio.sample_rate
 
 
+def header_seconds(path: str | os.PathLike) -> float:
+    """Return a file's duration in seconds as its header tells it; 0 if none does."""
+    try:
+        regular = stat.S_ISREG(os.stat(path).st_mode)
+        info = soundfile.info(native(path)) if regular else None
+    except (soundfile.LibsndfileError, OSError):
+        return 0.0
+    return info.duration if info and info.frames < _UNKNOWN else 0.0
+
+
 def native(path: str | os.PathLike) -> bytes | str:
     """Return a path as soundfile takes it: a name need not be UTF-8."""
     return os.fsencode(path) if os.name == "posix" else os.fspath(path)
-
-
-def _wav_bytes(path: Path) -> tuple[int, int]:
-    """Return how many bytes a RIFF file's data lacks, and how many follow data of 0."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"RIFF":
-            return 0, 0
-        file.seek(12)
-        while len(header := file.read(8)) == 8:
-            name, size = struct.unpack("<4sI", header)
-            if name == b"data":
-                left = os.path.getsize(path) - file.tell()
-                if size >= _WAV_UNKNOWN_SIZE:
-                    return 0, 0
-                return max(0, size - left), 0 if size else left
-            file.seek(size + size % 2, os.SEEK_CUR)  # chunks are padded to even sizes
-    return 0, 0
 
 
 def _is_mp3_without_length(path: Path) -> bool:

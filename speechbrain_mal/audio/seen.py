@@ -45,6 +45,9 @@ class SeenFiles:
         if content and not content.endswith("\n"):
             self._append("\n")
 
+    def __getstate__(self) -> dict:
+        return {"path": self.path, "_records": {}}  # worker processes only add
+
     def get(self, name: str, stamp: list[int]) -> Any:
         """Return the result of a file, None if it is another file by now."""
         known, result = self._records.get(name, ([], None))

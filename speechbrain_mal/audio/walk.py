@@ -102,24 +102,25 @@ def find_audio(
 
 def _walk(folder: Path, seen: set[str], broken: dict[Path, str]) -> Iterator[Path]:
     """Yield all that is no folder; `seen` are the folders that were entered."""
-    real = os.path.realpath(folder)
-    if real in seen:
-        return
-    seen.add(real)
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        broken[folder] = f"{printable(folder)}: it can't be opened: {error.strerror}."
-        return
-    # Folders of the tree itself come first: a link to one of them finds it entered.
-    for linked in (False, True):
-        for entry in entries:
-            if not entry.name.startswith(".") and entry.is_symlink() == linked:
-                path = folder / entry.name
-                if entry.is_dir():
-                    yield from _walk(path, seen, broken)
-                else:
-                    yield path
+    # Links to folders come last: one that leads into the tree finds it entered.
+    waiting, links = [folder], []
+    while waiting or links:
+        here = waiting.pop() if waiting else links.pop(0)
+        if (real := os.path.realpath(here)) in seen:
+            continue
+        seen.add(real)
+        try:
+            paths = [here / entry.name for entry in os.scandir(here)]
+        except OSError as error:
+            broken[here] = f"{printable(here)}: it can't be opened: {error.strerror}."
+            continue
+        for path in sorted(paths):
+            if path.name.startswith("."):
+                continue
+            if not path.is_dir():
+                yield path
+            else:
+                (links if path.is_symlink() else waiting).append(path)
 
 
 def names_of(paths: Collection[Path], folder: Path) -> dict[str, Path]:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,11 @@ _FORMATS = {"AIF": "AIFF", "AIFC": "AIFF", "WAVE": "WAV", "OGA": "OGG", "OPUS": 
 _FORMATS |= {"SND": "AU", "SPH": "NIST"}
 # Those that keep every sample's place; ADPCM and GSM pad the end to a whole block.
 _KEPT = ("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC", "VORBIS", "OPUS", "MPEG")
+_WAVE = ("WAV", "WAVEX", "RF64")  # all of them are named .wav
 _UNBOUNDED = ("FLOAT", "DOUBLE")  # whatever else there is has a full scale of 1
+
+# libsndfile crashes when it closes a Vorbis file that it could not open.
+_VORBIS_RATES = range(8000, 192001)
 
 
 @dataclass(frozen=True)
@@ -73,30 +77,41 @@ class OutputFormat:
             When there is no such format, subtype or rate, or the format can't hold so
             many channels or this rate. Nothing was written then.
         """
-        suffix = Path(path).suffix
-        kind = format_of(suffix)
+        chosen = subtype or _nearest(source, path)
+        rate = sample_rate or source.sample_rate
+        layout = cls.new(path, rate, source.channels, chosen, source.format)
+        compression = _compression(source, layout.subtype, rate)
+        return replace(layout, compression=compression, tags=source.tags)
+
+    @classmethod
+    def new(
+        cls,
+        path: str | os.PathLike,
+        sample_rate: int,
+        channels: int,
+        subtype: str | None = None,
+        source_format: str | None = None,
+    ) -> OutputFormat:
+        """Return the format that a path's suffix names; errors are those of `like`."""
+        kind = format_of(Path(path).suffix)
         if kind is None:
-            reason = f"no audio format that can be written has the suffix {suffix!r}:"
-            raise AudioError(path, f"{reason} take .wav or .flac.")
-        if subtype and not soundfile.check_format(kind, subtype):
+            reason = "no audio format that can be written has the suffix"
+            reason = f"{reason} {Path(path).suffix!r}: take .wav or .flac."
+            raise AudioError(path, reason)
+        if kind == "WAV" and source_format in _WAVE:
+            kind = source_format
+        subtype = subtype or soundfile.default_subtype(kind)
+        if not soundfile.check_format(kind, subtype):
             known = ", ".join(soundfile.available_subtypes(kind))
             raise AudioError(path, f"{kind} has no subtype {subtype!r}, but {known}.")
-        if sample_rate is not None and sample_rate not in RATES:
+        if sample_rate not in RATES:
             reason = f"a sample rate of {sample_rate} Hz is not in {RATES[0]} to"
             raise AudioError(path, f"{reason} {RATES[-1]} Hz.")
-        subtype = subtype or _nearest(source, kind, suffix)
-        rate, channels = sample_rate or source.sample_rate, source.channels
-        compression = _compression(source, subtype, rate)
-        try:
-            # In memory: what the format can't hold shows when it is opened.
-            with soundfile.SoundFile(
-                io.BytesIO(), "w", rate, channels, subtype, format=kind
-            ) as trial:
-                trial.write(np.zeros((1, channels), np.float32))
-        except (soundfile.LibsndfileError, ValueError, AssertionError) as error:
-            reason = f"{kind} of {subtype} can't hold {channels} channel(s) of {rate}"
-            raise AudioError(path, f"{reason} Hz: take .wav or .flac.") from error
-        return cls(rate, channels, kind, subtype, compression, source.tags)
+        if not _holds(sample_rate, channels, kind, subtype):
+            reason = f"{kind} of {subtype} can't hold {channels} channel(s) of"
+            reason = f"{reason} {sample_rate} Hz: take .wav or .flac."
+            raise AudioError(path, reason)
+        return cls(sample_rate, channels, kind, subtype)
 
 
 class Output:
@@ -145,6 +160,8 @@ def write_audio(path: str | os.PathLike, layout: OutputFormat) -> Iterator[Outpu
     >>> output.clipped, soundfile.info(path).frames
     (800, 800)
     """
+    if not Path(path).parent.is_dir():
+        raise WriteError(None, f"{path}: its folder does not exist; make it first.")
     with whole_file(path) as partial:
         try:
             with soundfile.SoundFile(
@@ -180,15 +197,33 @@ def format_of(suffix: str) -> str | None:
     return kind if kind in soundfile.available_formats() else None
 
 
-def _nearest(source: AudioFile, kind: str, suffix: str) -> str:
+def _holds(rate: int, channels: int, kind: str, subtype: str) -> bool:
+    """Try in memory whether a format can be opened for this."""
+    if subtype == "VORBIS" and rate not in _VORBIS_RATES:
+        return False
+    try:
+        with soundfile.SoundFile(
+            io.BytesIO(), "w", rate, channels, subtype, format=kind
+        ) as trial:
+            trial.write(np.zeros((1, channels), np.float32))
+    except (soundfile.LibsndfileError, ValueError, AssertionError):
+        return False
+    return True
+
+
+def _nearest(source: AudioFile, path: str | os.PathLike) -> str | None:
     """Return the source's subtype, or the format's own where it can't be."""
-    subtype = source.subtype or ""
+    suffix, subtype = Path(path).suffix, source.subtype or ""
+    kind = format_of(suffix)
+    if kind is None:
+        return None
+    same = kind == source.format or (kind == "WAV" and source.format in _WAVE)
     lossless = subtype.startswith(("PCM", "FLOAT", "DOUBLE"))
-    if kind == source.format and subtype.startswith(_KEPT):
+    if same and subtype.startswith(_KEPT):
         return subtype
     if lossless and soundfile.check_format(kind, subtype):
         return subtype
-    return "OPUS" if suffix.lower() == ".opus" else soundfile.default_subtype(kind)
+    return "OPUS" if suffix.lower() == ".opus" else None
 
 
 def _compression(source: AudioFile, subtype: str, rate: int) -> dict:
@@ -199,7 +234,7 @@ def _compression(source: AudioFile, subtype: str, rate: int) -> dict:
     # libsndfile maps its level, 0 to 1, to these bit rates in kbit/s.
     if subtype == "MPEG_LAYER_III":
         most, least = (320, 32) if rate >= 32000 else (160, 8)
-        mode = {"bitrate_mode": "CONSTANT"}
+        mode = {"bitrate_mode": "AVERAGE"}  # constant ones tell no length
     elif subtype == "OPUS":
         most, least = 256 * source.channels, 6 * source.channels
         mode = {}

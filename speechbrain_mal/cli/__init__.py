@@ -8,7 +8,7 @@ import argparse
 import shlex
 import sys
 
-from speechbrain_mal.cli import compare, enhance, evaluate, export, iterate
+from speechbrain_mal.cli import compare, enhance, evaluate, export, iterate, live
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=__doc__.split("\n\n")[1],
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (enhance, evaluate, compare, iterate, export):
+    for command in (enhance, live, evaluate, compare, iterate, export):
         command.add(commands)
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(arguments)

@@ -1,33 +1,38 @@
 """`speechbrain-mal enhance`: files and folders, with a trained enhancer."""
 
+from __future__ import annotations
+
 import argparse
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speechbrain_mal.cli.scoring import INCOMPLETE
+
+if TYPE_CHECKING:
+    from speechbrain_mal.inference import MALEnhancement
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command and its options."""
     parser = commands.add_parser("enhance", help="remove noise from audio files")
     parser.set_defaults(run=_enhance)
-    parser.add_argument("inputs", nargs="+", type=Path, help="files and folders")
+    parser.add_argument(
+        "inputs", nargs="+", type=Path, help="files and folders; - for standard input"
+    )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         required=True,
-        help="folder, made if needed; or for one file a file, by its suffix",
+        help="folder, made if needed; for one file a file, by its suffix, or - for "
+        "standard output",
     )
-    parser.add_argument(
-        "--model",
-        help="exported folder, id on the Hugging Face hub, or name of an enhancer "
-        "that comes with the package (default: the larger of these)",
-    )
-    parser.add_argument("--revision", help="of the hub repository")
-    parser.add_argument(
-        "--trust-remote-code", action="store_true", help=argparse.SUPPRESS
-    )  # of earlier versions: refused with the reason
-    parser.add_argument("--device", default="cpu", help="default: %(default)s")
+    add_model(parser)
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes (default: %(default)s)"
     )
@@ -40,41 +45,77 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def _enhance(options: argparse.Namespace) -> int:
-    from speechbrain_mal.inference import MALEnhancement, enhance_files, enhance_one
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose an enhancer."""
+    parser.add_argument(
+        "--model",
+        help="exported folder, id on the Hugging Face hub, or name of an enhancer "
+        "that comes with the package (default: the larger of these)",
+    )
+    parser.add_argument("--revision", help="of the hub repository")
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
+
+
+def load_model(options: argparse.Namespace) -> MALEnhancement:
+    """Load the enhancer that the options name."""
+    from speechbrain_mal.inference import MALEnhancement
 
     config = None
     if options.revision:
         from speechbrain.utils.fetching import FetchConfig
 
         config = FetchConfig(revision=options.revision)
-    enhancer = MALEnhancement.from_hparams(
+    return MALEnhancement.from_hparams(
         _source(options.model),
         fetch_config=config,
-        trust_remote_code=options.trust_remote_code,
         run_opts={"device": options.device},
     )
+
+
+def _enhance(options: argparse.Namespace) -> int:
+    from speechbrain_mal.inference import enhance_files, enhance_one
+
     audio = {
         "atten_lim_db": options.atten_lim_db,
         "subtype": options.subtype,
         "sample_rate": options.sample_rate,
     }
-    if _is_one_file(options):
-        report = enhance_one(
-            enhancer, options.inputs[0], options.output, not options.quiet, **audio
-        )
-    else:
-        report = enhance_files(
-            enhancer,
-            options.inputs,
-            options.output,
-            options.jobs,
-            f".{options.format.lower().lstrip('.')}" if options.format else None,
-            not options.quiet,
-            **audio,
-        )
-    print(report)
+    suffix = f".{options.format.lower().lstrip('.')}" if options.format else None
+    with _streams(options.inputs, options.output, suffix) as (inputs, output):
+        enhancer, bar = load_model(options), not options.quiet
+        if _is_one_file(inputs, output):
+            report = enhance_one(enhancer, inputs[0], output, bar, **audio)
+        else:
+            report = enhance_files(
+                enhancer, inputs, output, options.jobs, suffix, bar, **audio
+            )
+    print(report, file=sys.stderr if str(options.output) == "-" else sys.stdout)
     return INCOMPLETE if report.failures else 0
+
+
+@contextlib.contextmanager
+def _streams(
+    inputs: list[Path], output: Path, suffix: str | None
+) -> Iterator[tuple[list[Path], Path]]:
+    """Put files in the place of `-`: formats are read and written at any position."""
+    if "-" not in map(str, (*inputs, output)):
+        yield inputs, output
+        return
+    if len(inputs) > 1 or (str(output) == "-" and inputs[0].is_dir()):
+        raise ValueError("- stands for one file: give one input, and no folder.")
+    with tempfile.TemporaryDirectory(prefix="speechbrain-mal-") as folder:
+        source, target = inputs[0], output
+        if str(source) == "-":
+            source = Path(folder, "standard-input")
+            with open(source, "wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        if str(target) == "-":
+            target = Path(folder, f"standard-output{suffix or '.wav'}")
+        yield [source], target
+        if str(output) == "-" and target.exists():
+            with open(target, "rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
 
 
 def _source(model: str | None) -> str | Path:
@@ -90,12 +131,9 @@ def _source(model: str | None) -> str | Path:
         raise ValueError(f"There is no folder {model!r} here. {error}") from None
 
 
-def _is_one_file(options: argparse.Namespace) -> bool:
-    from speechbrain_mal.inference.targets import SUFFIXES
+def _is_one_file(inputs: list[Path], output: Path) -> bool:
+    from speechbrain_mal.audio.ffmpeg import FFMPEG_SUFFIXES
+    from speechbrain_mal.audio.walk import SUFFIXES
 
-    return (
-        len(options.inputs) == 1
-        and options.inputs[0].is_file()
-        and options.output.suffix.lower() in SUFFIXES
-        and not options.output.is_dir()
-    )
+    named = output.suffix.lower() in SUFFIXES | FFMPEG_SUFFIXES
+    return len(inputs) == 1 and inputs[0].is_file() and named and not output.is_dir()

@@ -17,6 +17,7 @@ _HOMES = {
     "export_onnx": "onnx_export",
     "fold": "folding",
     "load_run": "runs",
+    "run_live": "live",
     "shipped_model": "shipped",
 }
 __all__ = sorted(_HOMES)

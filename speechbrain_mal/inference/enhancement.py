@@ -91,7 +91,6 @@ class MALEnhancement(nn.Module):
         source: str | os.PathLike,
         savedir: str | os.PathLike | None = None,
         fetch_config: FetchConfig | None = None,
-        trust_remote_code: bool = False,
         **kwargs: Any,
     ) -> MALEnhancement:
         """Load an enhancer that `speechbrain-mal export` wrote.
@@ -106,8 +105,6 @@ class MALEnhancement(nn.Module):
             Where files of a hub repository go, instead of the cache.
         fetch_config : FetchConfig, optional
             SpeechBrain's: `revision`, `token`, `allow_network`, cache.
-        trust_remote_code : bool
-            Refused: there is no code in a folder, so there is nothing to trust.
         **kwargs
             `run_opts` and `freeze_params` of the class.
 
@@ -118,12 +115,6 @@ class MALEnhancement(nn.Module):
             needs another version of this package, or anything in it is not as it has
             to be: see `load_folder`.
         """
-        if trust_remote_code:
-            raise ValueError(
-                "trust_remote_code has no effect any more: a folder's YAML is never "
-                "executed, its config.json is all that counts. For a network of yours "
-                "call speechbrain_mal.hub.registry.register_model first."
-            )
         files = {CONFIG: JSON_BYTES, WEIGHTS: WEIGHTS_BYTES}
         model, rate = load_folder(fetch_folder(source, files, savedir, fetch_config))
         return cls({"enhancer": model}, {"sample_rate": rate}, **kwargs)
@@ -191,7 +182,7 @@ class MALEnhancement(nn.Module):
 
     def enhance_file(
         self, path: str | os.PathLike, output: str | os.PathLike, **options: Any
-    ) -> None:
+    ) -> list[str]:
         """Enhance an audio file of any length, rate and number of channels.
 
         DeepFilterNet2 takes constant memory; other models hold the whole file.
@@ -204,10 +195,15 @@ class MALEnhancement(nn.Module):
         **options
             `atten_lim_db`, `sample_rate`, `subtype`, `progress`: see
             `speechbrain_mal.inference.enhance_file`, also for its errors.
+
+        Returns
+        -------
+        list of str
+            What a user should know, such as how many samples were clipped.
         """
         from speechbrain_mal.inference.files import enhance_file
 
-        enhance_file(self._new_stream, path, output, **options)
+        return enhance_file(self._new_stream, path, output, **options)
 
     def enhance_folder(
         self, folder: str | os.PathLike, output: str | os.PathLike, **options: Any

@@ -1,26 +1,38 @@
-"""Many files: in processes, resumable, with what can't be read named."""
+"""Many files: in processes, resumable; a bad one is named and the rest is done."""
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from tqdm.auto import tqdm
 
-from speechbrain_mal.inference.processes import Task, enhance_each
-from speechbrain_mal.inference.targets import (
-    check_record,
-    remove_remains,
-    seconds_of,
-    targets_of,
-)
+from speechbrain_mal.audio import AudioError, SeenFiles, stamp_of
+from speechbrain_mal.audio.reader import header_seconds
+from speechbrain_mal.audio.writer import format_of
+from speechbrain_mal.files import printable, remove_partials
+from speechbrain_mal.inference.targets import check_record, targets_of
+from speechbrain_mal.processes import DIED, run_tasks
 
 if TYPE_CHECKING:
     from speechbrain_mal.inference.enhancement import MALEnhancement
+
+SEEN = "enhance.jsonl"  # which files were done
+# Errors of writing that are one file's: its name is too long, or a folder is there.
+_OF_ONE_FILE = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+Task = tuple[Path, Path]  # input, output
+
+
+class _Result(NamedTuple):
+    failure: str = ""
+    notes: str = ""
+    seconds: float = 0.0  # of audio
 
 
 @dataclass
@@ -31,8 +43,10 @@ class FolderReport:
     ----------
     enhanced, skipped : list of Path
         Inputs that were enhanced, and those that had been already.
-    failures : dict of Path to str
-        Inputs that could not be read or written, and why.
+    failures, notes : dict of Path to str
+        Inputs that could not be read or written, and why; what else there is to know.
+    ignored : str
+        Which audio files were not looked at, and what to do.
     audio_seconds, wall_seconds : float
         Of the enhanced ones, and the time they took.
     """
@@ -40,6 +54,8 @@ class FolderReport:
     enhanced: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     failures: dict[Path, str] = field(default_factory=dict)
+    notes: dict[Path, str] = field(default_factory=dict)
+    ignored: str = ""
     audio_seconds: float = 0.0
     wall_seconds: float = 0.0
 
@@ -56,7 +72,9 @@ class FolderReport:
                 f"real-time factor {self.real_time_factor:.3f})"
             )
         text += f", {len(self.skipped)} already there, {len(self.failures)} failed"
-        return "\n".join([text, *self.failures.values()])
+        notes = [f"{printable(path)}: {note}." for path, note in self.notes.items()]
+        ignored = [self.ignored] if self.ignored else []
+        return "\n".join([text, *self.failures.values(), *notes, *ignored])
 
 
 def enhance_folder(
@@ -65,22 +83,7 @@ def enhance_folder(
     output: str | os.PathLike,
     **options: Any,
 ) -> FolderReport:
-    """Enhance all audio files of a folder and of those in it.
-
-    Arguments
-    ---------
-    enhancer : MALEnhancement
-        The enhancer.
-    folder, output : path
-        Folders; files keep their names and places.
-    **options
-        As of `enhance_files`.
-
-    Raises
-    ------
-    ValueError
-        When the folder is none, or the output is the folder itself.
-    """
+    """Enhance all audio files of a folder and of those in it; see `enhance_files`."""
     return enhance_files(enhancer, [folder], output, **options)
 
 
@@ -95,7 +98,7 @@ def enhance_files(
 ) -> FolderReport:
     """Enhance files, and those of folders, into a folder.
 
-    A file whose output is there and not older than it is skipped: a stopped call goes
+    A file that was enhanced and has not changed since is skipped: a stopped call goes
     on when it is given again.
 
     Arguments
@@ -103,13 +106,15 @@ def enhance_files(
     enhancer : MALEnhancement
         The enhancer.
     inputs : iterable of path
-        Files and folders. Files of a folder keep their places in it.
+        Files and folders. Files of a folder keep their places in it; hidden ones are
+        left out, links are followed.
     output : path
         Folder, made if needed.
     jobs : int
         Processes, of one thread each; 1 for none but this one.
     suffix : str, optional
-        Of all outputs, such as ".flac", instead of each input's own.
+        Of all outputs, such as ".flac", instead of each input's own (".wav" where that
+        can't be written).
     progressbar : bool
         Whether to show one, in seconds of audio, with the real-time factor.
     **options
@@ -118,30 +123,36 @@ def enhance_files(
     Returns
     -------
     FolderReport
-        What was enhanced, what was there already, and what could not be read.
+        What was enhanced, what was there already, what failed and why.
 
     Raises
     ------
     ValueError
-        When an input does not exist or is the output, two outputs have one name, or
-        the output holds files of another enhancer or with other options.
+        When an input does not exist or is the output, there is no audio in it, or the
+        output holds files of another enhancer or with other options.
     OSError
         When the output can't be written to.
     """
     if jobs < 1:
         raise ValueError(f"jobs is at least 1, not {jobs}.")
-    output = Path(output)
-    pairs = list(targets_of([Path(path) for path in inputs], output, suffix))
+    if suffix is not None and format_of(suffix) is None:
+        raise ValueError(f"There is no format {suffix!r} to write: take .wav or .flac.")
+    output, report = Path(output), FolderReport()
+    targets, found = targets_of([Path(path) for path in inputs], output, suffix)
+    report.failures, report.ignored = found.broken, found.ignored_note()
     output.mkdir(parents=True, exist_ok=True)
-    remove_remains(output)
+    remove_partials(output)
     check_record(output, {"enhancer": enhancer.fingerprint(), **options})
-    report, waiting = FolderReport(), []
-    for source, target in pairs:
-        if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
+    seen = SeenFiles(output / SEEN)
+    tasks = []
+    for target, source in targets.items():
+        name = target.relative_to(output).as_posix()
+        if target.exists() and seen.get(name, stamp_of(source)):
             report.skipped.append(source)
         else:
-            waiting.append((source, target, seconds_of(source)))
-    return _enhance_all(enhancer, waiting, jobs, options, report, progressbar)
+            tasks.append((source, target))
+
+    return _enhance_all(enhancer, tasks, jobs, options, report, progressbar, seen)
 
 
 def enhance_one(
@@ -151,18 +162,12 @@ def enhance_one(
     progressbar: bool = True,
     **options: Any,
 ) -> FolderReport:
-    """Enhance one file into another, with a progress bar.
+    """Enhance one file into another, with a progress bar; see `enhance_files`.
 
-    Arguments
-    ---------
-    enhancer, progressbar, **options
-        As of `enhance_files`.
-    path, output : path
-        Files. The output's folder is made if needed; the output is written again when
-        it is there.
+    The output's folder is made if needed, and the output is written again if it is
+    there.
     """
-    path, output = Path(path), Path(output)
-    tasks = [(path, output, seconds_of(path))]
+    tasks = [(Path(path), Path(output))]
     return _enhance_all(enhancer, tasks, 1, options, FolderReport(), progressbar)
 
 
@@ -173,31 +178,87 @@ def _enhance_all(
     options: dict,
     report: FolderReport,
     progressbar: bool,
+    seen: SeenFiles | None = None,
 ) -> FolderReport:
     """Enhance what is left to do, and add it to the report."""
     start = time.monotonic()
     with tqdm(
         desc="enhancing",
-        total=sum(seconds for *_, seconds in tasks),
+        total=sum(header_seconds(source) for source, _ in tasks),
         bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of audio "
         "[{elapsed}<{remaining}{postfix}]",
         disable=not progressbar,
     ) as bar:
 
         def progress(seconds: float) -> None:
-            bar.update(min(seconds, bar.total - bar.n))
-            if bar.n:
-                factor = (time.monotonic() - start) / bar.n
-                bar.set_postfix_str(f"RTF {factor:.3f}", refresh=False)
+            bar.update(min(seconds, max(bar.total - bar.n, 0)))
+            report.audio_seconds += seconds
+            factor = (time.monotonic() - start) / report.audio_seconds
+            bar.set_postfix_str(f"RTF {factor:.3f}", refresh=False)
 
-        for (source, _, seconds), failure in enhance_each(
-            enhancer, tasks, min(jobs, len(tasks)), options, progress
-        ):
-            if failure:
-                report.failures[source] = failure
-                bar.write(failure)
-            else:
-                report.enhanced.append(source)
-                report.audio_seconds += seconds
+        if min(jobs, len(tasks)) < 2:
+            results = enumerate(
+                _enhance(enhancer, *task, seen, options, progress) for task in tasks
+            )
+        else:
+            results = run_tasks(
+                _enhance_here,
+                [(*task, seen, options) for task in tasks],
+                jobs,
+                _start_worker,
+                (enhancer,),
+            )
+        for number, result in results:
+            source, _ = tasks[number]
+            if result == DIED:
+                result = _Result(f"{printable(source)}: {DIED}.")
+            if result.failure:
+                report.failures[source] = result.failure
+                bar.write(result.failure)
+                continue
+            report.enhanced.append(source)
+            progress(result.seconds)
+            if result.notes:
+                report.notes[source] = result.notes
     report.wall_seconds = time.monotonic() - start
     return report
+
+
+_worker_enhancer: MALEnhancement | None = None  # of a process of `run_tasks`
+
+
+def _start_worker(enhancer: MALEnhancement) -> None:
+    global _worker_enhancer
+    torch.set_num_threads(1)
+    _worker_enhancer = enhancer
+
+
+def _enhance_here(*task: Any) -> _Result:
+    seconds: list[float] = []
+    result = _enhance(_worker_enhancer, *task, seconds.append)
+    return result._replace(seconds=sum(seconds))
+
+
+def _enhance(
+    enhancer: MALEnhancement,
+    source: Path,
+    target: Path,
+    seen: SeenFiles | None,
+    options: dict,
+    progress: Callable[[float], None],
+) -> _Result:
+    """Enhance one file, and remember it; what is wrong with it is returned."""
+    stamp = stamp_of(source)  # a file that changes meanwhile is another one
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        notes = enhancer.enhance_file(source, target, progress=progress, **options)
+    except (ValueError, MemoryError, torch.OutOfMemoryError) as error:
+        said = isinstance(error, AudioError)
+        return _Result(str(error) if said else f"{printable(source)}: {error}")
+    except OSError as error:
+        if error.errno not in _OF_ONE_FILE:
+            raise
+        return _Result(f"{printable(target)}: {error.strerror}.")
+    if seen:
+        seen.add(target.relative_to(seen.path.parent).as_posix(), stamp, True)
+    return _Result(notes="; ".join(notes))

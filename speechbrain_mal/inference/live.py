@@ -1,0 +1,156 @@
+"""A microphone, enhanced as one speaks; files can stand for it and the speaker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechbrain_mal.audio import AudioError, AudioFile, OutputFormat, write_audio
+from speechbrain_mal.extras import require
+from speechbrain_mal.inference.stream import Stream
+
+
+@dataclass
+class LiveReport:
+    """How a live session went.
+
+    Attributes
+    ----------
+    seconds : float
+        Of audio.
+    load : float
+        Share of that time in which the enhancer was at work; it has to be below 1.
+    dropouts : int
+        Blocks that the sound card lost, or had to wait for.
+    """
+
+    seconds: float = 0.0
+    load: float = 0.0
+    dropouts: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.seconds:.1f} s enhanced, load {self.load:.0%}, "
+            f"{self.dropouts} dropout(s)"
+        )
+
+
+def run_live(
+    stream: Stream,
+    source: str | int | None = None,
+    sink: str | int | None = None,
+    block_ms: float = 20.0,
+) -> Iterator[LiveReport]:
+    """Enhance what a microphone hears, block by block, until it ends.
+
+    Arguments
+    ---------
+    stream : Stream
+        A new one, of one channel; its latency adds to the sound card's.
+    source, sink : str or int, optional
+        Sound devices, as sounddevice names or numbers them, or audio files; without
+        them the system's own.
+    block_ms : float
+        Length of a block in ms: shorter ones wait less and cost more.
+
+    Yields
+    ------
+    LiveReport
+        The same one, after every block. When the caller stops, or presses Ctrl-C, what
+        is left of the signal is still put out.
+
+    Raises
+    ------
+    ImportError
+        When a device is wanted and sounddevice is not installed.
+    ValueError
+        When there is no such device or file, or it does not do one channel at the
+        stream's rate.
+
+    Example
+    -------
+    >>> import soundfile
+    >>> from speechbrain_mal.inference import MALEnhancement, shipped_model
+    >>> folder = getfixture("tmp_path")
+    >>> soundfile.write(folder / "mic.wav", 0.1 * np.random.randn(16000), 16000)
+    >>> enhancer = MALEnhancement.from_hparams(shipped_model("dfn2-mal-16k-tiny"))
+    >>> files = str(folder / "mic.wav"), str(folder / "speaker.wav")
+    >>> for report in run_live(enhancer.stream(), *files):
+    ...     pass
+    >>> report.seconds
+    1.0
+    """
+    size = max(1, round(block_ms * stream.sample_rate / 1000))
+    report, busy = LiveReport(), 0.0
+    with ExitStack() as stack:
+        read = _source(source, stream.sample_rate, size, stack)
+        write = _sink(sink, stream.sample_rate, size, stack)
+        try:
+            while len((heard := read())[0]):
+                block, lost = heard
+                start = time.perf_counter()
+                enhanced = stream.push(torch.from_numpy(block)).cpu().numpy()
+                busy += time.perf_counter() - start
+                report.dropouts += lost + write(enhanced)
+                report.seconds += len(block) / stream.sample_rate
+                report.load = busy / report.seconds
+                yield report
+        except (GeneratorExit, KeyboardInterrupt):  # how a session ends
+            pass
+        write(stream.flush().cpu().numpy())
+
+
+def _is_file(device: str | int | None) -> bool:
+    return isinstance(device, str) and bool(Path(device).suffix)
+
+
+def _source(name: str | int | None, rate: int, size: int, stack: ExitStack) -> Any:
+    """Return a function that returns the next block and whether some were lost."""
+    if not _is_file(name):
+        device = _open("InputStream", name, rate, size, stack)
+
+        def hear() -> tuple[np.ndarray, bool]:
+            block, lost = device.read(size)
+            return np.ascontiguousarray(block[:, 0]), lost
+
+        return hear
+    audio = stack.enter_context(AudioFile(name))
+    if (audio.sample_rate, audio.channels) != (rate, 1):
+        raise AudioError(
+            name, f"in the place of a microphone it is mono, of {rate} Hz."
+        )
+    blocks = audio.blocks(size / rate)
+    return lambda: (next(blocks, np.zeros((0, 1), np.float32))[:, 0].copy(), False)
+
+
+def _sink(name: str | int | None, rate: int, size: int, stack: ExitStack) -> Any:
+    """Return a function that puts samples out, and returns whether it was too late."""
+    if not _is_file(name):
+        device = _open("OutputStream", name, rate, size, stack)
+        return lambda samples: device.write(np.ascontiguousarray(samples[:, None]))
+    layout = OutputFormat.new(name, rate, channels=1)
+    output = stack.enter_context(write_audio(name, layout))
+    return lambda samples: bool(output.write(samples[:, None]))
+
+
+def _open(
+    kind: str, name: str | int | None, rate: int, size: int, stack: ExitStack
+) -> Any:
+    sounddevice = require("sounddevice", "live")
+    try:
+        return stack.enter_context(
+            getattr(sounddevice, kind)(rate, size, name, 1, "float32")
+        )
+    except (ValueError, sounddevice.PortAudioError) as error:
+        raise ValueError(
+            f"The device {name if name is not None else 'of the system'} can't be used "
+            f"with one channel at {rate} Hz ({error}). `speechbrain-mal live "
+            "--list-devices` shows those there are."
+        ) from error
