@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.definition import NOISY, Experiment
 from experiments.paths import RunPaths
-from speechbrain_mal.inference.runs import read_run
+from speechbrain_mal.export.runs import read_run
 from speechbrain_mal.metrics import (
     Clip,
     clips_from_folders,
@@ -108,7 +108,8 @@ def _enhance(
     run: Path, noisy: list[Path], output: Path, place: RunPaths, epoch: str | None
 ) -> None:
     """Enhance files with the enhancer of a run; what is there already is kept."""
-    from speechbrain_mal.inference import MALEnhancement, enhance_files, load_run
+    from speechbrain_mal.export import load_run
+    from speechbrain_mal.inference import MALEnhancement, enhance_files
 
     model, rate = load_run(run, epoch, trust=True)  # of our own training
     enhancer = MALEnhancement(
@@ -172,7 +173,7 @@ def _enhancement(run: Path, device: str) -> Callable:
     """Return what a run does to a waveform, on a device."""
     import torch
 
-    from speechbrain_mal.inference import load_run
+    from speechbrain_mal.export import load_run
 
     # Of the recipe's data, so of the clips' sampling rate.
     model, _ = load_run(run, trust=True)

@@ -14,7 +14,7 @@ import yaml
 from experiments.definition import Experiment, System
 from experiments.paths import RunPaths
 from experiments.steps import Step, read_record
-from speechbrain_mal.inference.runs import read_run
+from speechbrain_mal.export.runs import read_run
 from speechbrain_mal.metrics.table import write_atomically
 
 LOG = "run_log.txt"

@@ -4,6 +4,7 @@ A run's `hyperparams.yaml` is code. Who trains writes once what of it builds the
 enhancer, so that whoever reads the folder later has nothing to execute.
 """
 
+import json
 import os
 import re
 from pathlib import Path
@@ -17,8 +18,9 @@ from speechbrain_mal.files import (
     printable,
     read_bytes,
     shown,
+    write_text,
 )
-from speechbrain_mal.hub.folder import HYPERPARAMS, write_json
+from speechbrain_mal.hub.folder import HYPERPARAMS
 from speechbrain_mal.hub.registry import RATE
 from speechbrain_mal.hub.schema import checked
 from speechbrain_mal.hub.translate import child, spec_of, yaml_tree
@@ -85,7 +87,7 @@ def write_system(folder: str | os.PathLike) -> Path:
         content["model"] = spec_of(enhancer_node(root))
     except ValueError:  # something of the user's own
         content["model"] = None
-    write_json(Path(folder, SYSTEM), content)
+    write_text(Path(folder, SYSTEM), json.dumps(content, indent=2) + "\n")
     return Path(folder, SYSTEM)
 
 

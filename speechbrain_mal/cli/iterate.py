@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _iterate(options: argparse.Namespace) -> int:
     from speechbrain_mal.analysis.passes import keeping_level
     from speechbrain_mal.analysis.self_consistency import self_consistency
-    from speechbrain_mal.inference.runs import enhancement_of
+    from speechbrain_mal.export.runs import enhancement_of
 
     if options.clips < 1 or options.passes < 1:
         raise ValueError("--clips and --passes are at least 1.")

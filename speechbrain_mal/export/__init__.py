@@ -1,6 +1,11 @@
-"""A trained enhancer as a folder that others load: weights, YAML, model card."""
+"""Finished runs: their enhancers, and those as folders that others load."""
 
-from speechbrain_mal.export.folder import export
-from speechbrain_mal.export.model_card import Facts, model_card
+from speechbrain_mal.lazy import lazily
 
-__all__ = ["Facts", "export", "model_card"]
+_HOMES = {
+    "enhancement_of": "runs",
+    "export": "folder",
+    "load_run": "runs",
+}
+__all__ = sorted(_HOMES)
+__getattr__ = lazily(__name__, _HOMES)

@@ -19,18 +19,17 @@ from torch import nn
 
 from speechbrain_mal import __version__
 from speechbrain_mal.export.model_card import Facts, Scores, model_card
-from speechbrain_mal.files import read_bytes
+from speechbrain_mal.export.runs import Run, read_run
+from speechbrain_mal.files import read_bytes, write_text
 from speechbrain_mal.hub.folder import (
     CONFIG,
     HYPERPARAMS,
     WEIGHTS,
     config_of,
-    write_json,
 )
 from speechbrain_mal.hub.tensors import save_weights
 from speechbrain_mal.hub.translate import spec_of, yaml_tree
 from speechbrain_mal.inference.enhancement import MALEnhancement
-from speechbrain_mal.inference.runs import Run, read_run
 from speechbrain_mal.metrics.registry import HEADINGS
 from speechbrain_mal.metrics.table import read_scores
 from speechbrain_mal.system import enhancer_node
@@ -127,7 +126,8 @@ def export(
         (partial / HYPERPARAMS).write_text(text, encoding="utf-8")
         save_weights(enhancer, partial / WEIGHTS)
         model, epoch = _as_data(run), run.checkpoint.meta.get("epoch")
-        write_json(partial / CONFIG, config_of(model, run.settings, epoch))
+        config = config_of(model, run.settings, epoch)
+        write_text(partial / CONFIG, json.dumps(config, indent=2) + "\n")
         loaded, registered = _loaded(partial, run)
         clip = _example(run, rate, example)
         _check_same(loaded, enhancer, clip, rate)

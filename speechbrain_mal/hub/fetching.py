@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechbrain_mal.files import read_bytes
+from speechbrain_mal.files import read_bytes, whole_file
 
 if TYPE_CHECKING:
     from speechbrain.utils.fetching import FetchConfig
@@ -115,12 +115,8 @@ def _copied(files: Mapping[str, int], folder: Path, savedir: Path) -> Path:
     """Copy files from a folder into another, each there only when it is whole."""
     savedir.mkdir(parents=True, exist_ok=True)
     for name, limit in files.items():
-        partial = savedir / f".{name}.{os.getpid()}.partial"
-        try:
+        with whole_file(savedir / name) as partial:
             partial.write_bytes(read_bytes(folder, name, limit))
-            os.replace(partial, savedir / name)
-        finally:
-            partial.unlink(missing_ok=True)
     return savedir
 
 

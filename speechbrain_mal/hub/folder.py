@@ -17,10 +17,11 @@ from speechbrain_mal.files import (
     printable,
     read_bytes,
     shown,
+    write_text,
 )
 from speechbrain_mal.hub.registry import RATE, build_model
 from speechbrain_mal.hub.schema import checked
-from speechbrain_mal.hub.tensors import WEIGHTS_BYTES, load_weights, read_header
+from speechbrain_mal.hub.tensors import WEIGHTS_BYTES, load_weights
 
 FORMAT = 2  # of the folder; a higher one needs a later version of this package
 CONFIG, WEIGHTS, HYPERPARAMS = "config.json", "enhancer.safetensors", "hyperparams.yaml"
@@ -58,18 +59,6 @@ def config_of(model: Any, settings: dict[str, Any], epoch: int | None) -> dict:
             "model": model,
         },
     }
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write JSON; the file is whole or as it was."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        with open(partial, "x", encoding="utf-8") as file:  # through no link
-            file.write(json.dumps(content, indent=2) + "\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_folder(folder: str | os.PathLike) -> tuple[nn.Module, int]:
@@ -112,14 +101,13 @@ def load_folder(folder: str | os.PathLike) -> tuple[nn.Module, int]:
 
 def _enhancer(folder: str | os.PathLike, block: dict, where: str) -> nn.Module:
     """Build a network and load its weights, once it is known what they are."""
-    path, rate = str(Path(folder, WEIGHTS)), block["sample_rate"]
+    rate = block["sample_rate"]
     with open_file(folder, WEIGHTS, WEIGHTS_BYTES) as file:
-        places = read_header(file, path)
         size = os.fstat(file.fileno()).st_size
         network = build_model(block["model"], where, size)
         if (found := getattr(network, "sample_rate", None) or rate) != rate:
             raise ValueError(f"{where}: sample_rate is {rate}, and {found} in model.")
-        load_weights(network, file, places, path)
+        load_weights(network, file, Path(folder, WEIGHTS))
     return network
 
 
@@ -179,5 +167,5 @@ def convert(folder: str | os.PathLike) -> Path:
     config["speechbrain_mal"] |= kept
     checked(config["speechbrain_mal"], _BLOCK, where)
     _enhancer(folder, config["speechbrain_mal"], where)  # can it be loaded?
-    write_json(Path(folder, CONFIG), config)
+    write_text(Path(folder, CONFIG), json.dumps(config, indent=2) + "\n")
     return Path(folder, CONFIG)

@@ -12,7 +12,7 @@ from speechbrain.utils.fetching import FetchSource, guess_source
 from speechbrain.utils.parameter_transfer import Pretrainer
 from torch import Tensor, nn
 
-from speechbrain_mal.hub.tensors import load_weights, read_header
+from speechbrain_mal.hub.tensors import load_weights
 
 SUFFIX = ".safetensors"
 
@@ -61,7 +61,7 @@ class SafetensorsPretrainer(Pretrainer):
 
 def _load(module: nn.Module, path: str | os.PathLike) -> None:
     with open(path, "rb") as file:
-        load_weights(module, file, read_header(file, str(path)), str(path))
+        load_weights(module, file, path)
 
 
 class EnhanceModel(nn.Module):

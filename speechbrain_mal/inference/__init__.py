@@ -1,4 +1,4 @@
-"""Trained enhancers at work: those of finished runs, long files, live streams."""
+"""Trained enhancers at work: batches, long files, folders, live streams."""
 
 from speechbrain_mal.lazy import lazily
 
@@ -13,10 +13,8 @@ _HOMES = {
     "enhance_files": "folders",
     "enhance_folder": "folders",
     "enhance_one": "folders",
-    "enhancement_of": "runs",
     "export_onnx": "onnx_export",
     "fold": "folding",
-    "load_run": "runs",
     "run_live": "live",
     "shipped_model": "shipped",
 }

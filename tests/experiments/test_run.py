@@ -13,7 +13,7 @@ import yaml
 from conftest import ROOT, SAMPLES
 
 from experiments.training import _check_settings, _check_start
-from speechbrain_mal.inference.runs import read_run
+from speechbrain_mal.export.runs import read_run
 
 TOY = {
     "recipe": "recipes/VoiceBank",

@@ -16,12 +16,11 @@ from recipe_run import ROOT, TOY, fit, make_brain
 from speechbrain.inference.enhancement import WaveformEnhancement
 
 from speechbrain_mal import MALEnhancement, cli
-from speechbrain_mal.export import export
+from speechbrain_mal.export import export, load_run
 from speechbrain_mal.hub import registry
-from speechbrain_mal.hub.folder import config_of, write_json
+from speechbrain_mal.hub.folder import config_of
 from speechbrain_mal.hub.tensors import save_weights
 from speechbrain_mal.hub.translate import child, enhancer_yaml, spec_of, yaml_of
-from speechbrain_mal.inference import load_run
 from speechbrain_mal.system import write_system
 
 SMALL = {
@@ -215,7 +214,8 @@ def test_every_network_of_the_recipes_is_data(name, tmp_path):
         text = resolve_references(file, sizes).getvalue()
     model = spec_of(child(yaml.compose(text, yaml.SafeLoader), "enhancer"))
     settings = {"system": name, "sample_rate": 16000}
-    write_json(tmp_path / "config.json", config_of(model, settings, 1))
+    config = json.dumps(config_of(model, settings, 1))
+    (tmp_path / "config.json").write_text(config)
     trained = load_hyperpyyaml(text)["enhancer"].eval()
     save_weights(trained, tmp_path / "enhancer.safetensors")
     again = load_hyperpyyaml(enhancer_yaml(yaml_of(model)))["enhancer"]

@@ -348,6 +348,7 @@ def poisoned(number):
     return tensors(poison)
 
 
+WHOLE = "no whole file of weights"
 NAME = "erb_dec.conv0_out.1.bias"  # one value
 FILES = {
     # the values
@@ -355,20 +356,23 @@ FILES = {
     "infinity": (poisoned(-torch.inf), f"'{NAME}': NaN or infinite"),
     "int8": (
         tensors(lambda w: w.update({NAME: w[NAME].to(torch.int8)})),
-        "dtype is one of .* not 'I8'",
+        "torch.int8, not torch.float32",
     ),
     "complex": (
         tensors(lambda w: w.update({NAME: w[NAME].to(torch.complex64)})),
-        "dtype is one of .* not 'C64'",
+        "complex64, not|no whole file",
     ),
-    "float64": (tensors(lambda w: w.update({NAME: w[NAME].double()})), "not 'F64'"),
+    "float64": (
+        tensors(lambda w: w.update({NAME: w[NAME].double()})),
+        "float64, not torch.float32",
+    ),
     "float8": (
         tensors(lambda w: w.update({NAME: w[NAME].to(torch.float8_e5m2)})),
-        "not 'F8_E5M2'",
+        "float8_e5m2, not",
     ),
     "integers": (
         tensors(lambda w: w.update({NAME: w[NAME].long()})),
-        f"'{NAME}': I64, not torch.float32",
+        f"'{NAME}': torch.int64, not torch.float32",
     ),
     "a counter as float": (
         tensors(
@@ -376,7 +380,7 @@ FILES = {
                 {k: v.float() for k, v in w.items() if v.dtype == torch.int64}
             )
         ),
-        "num_batches_tracked': F32, not torch.int64",
+        "num_batches_tracked': torch.float32, not torch.int64",
     ),
     "one missing": (tensors(lambda w: w.pop(NAME)), f"{NAME} is missing"),
     "one more": (
@@ -405,36 +409,35 @@ FILES = {
     "no tensors": (content(struct.pack("<Q", 2) + b"{}"), "is missing"),
     "a header of 3 MB": (
         header(lambda known: json.dumps(known).encode() + b" " * 3_000_000),
-        "no whole file of weights",
+        "bytes, where the model",
     ),
-    "no header": (header(lambda known: b"\0" * 64), "header: no plain JSON"),
-    "nested": (header(lambda known: b"[" * 100_000), "header: no plain JSON"),
-    "a list": (header(lambda known: b"[1]"), "header: names and tensors"),
+    "no header": (header(lambda known: b"\0" * 64), WHOLE),
+    "nested": (header(lambda known: b"[" * 100_000), WHOLE),
+    "a list": (header(lambda known: b"[1]"), WHOLE),
     "a name twice": (
         header(lambda known: json.dumps(known).encode()[:-1] + b', "x": 1, "x": 2}'),
-        "the key 'x' stands there twice",
+        WHOLE,
     ),
-    "an entry that is none": (header(lambda k: k.update(x=3)), "'x': data_offsets, dt"),
-    "a key more": (entry(code="x"), "data_offsets, dtype, shape, not"),
-    "no type": (entry(dtype=["F32"]), r"not \['F32'\]"),
-    "another type": (entry(dtype="F16"), f"'{NAME}': 2 bytes, not those of"),
-    "a shape of a billion": (entry(shape=[10**9]), "4000000000 bytes, not those"),
+    "an entry that is none": (header(lambda k: k.update(x=3)), WHOLE),
+    "no type": (entry(dtype=["F32"]), WHOLE),
+    "another type": (entry(dtype="F16"), WHOLE),
+    "a shape of a billion": (entry(shape=[10**9]), WHOLE),
     "a shape beyond 64 bits": (
         entry(shape=[10**17] * 8, data_offsets=[0, 4]),
-        "bytes, not those of",
+        WHOLE,
     ),
-    "a shape below 0": (entry(shape=[-1]), "shape is no list of sizes"),
-    "a shape of floats": (entry(shape=[1.0]), "shape is no list of sizes"),
-    "a shape of booleans": (entry(shape=[True]), "shape is no list of sizes"),
-    "99 dimensions": (entry(shape=[1] * 99), "shape is no list of sizes"),
-    "no places": (entry(data_offsets=[]), "bytes, not those of"),
-    "three places": (entry(data_offsets=[0, 4, 8]), "data_offsets is no list of"),
-    "a place before the file": (entry(data_offsets=[-4, 0]), "is no list of sizes"),
+    "a shape below 0": (entry(shape=[-1]), WHOLE),
+    "a shape of floats": (entry(shape=[1.0]), WHOLE),
+    "a shape of booleans": (entry(shape=[True]), WHOLE),
+    "99 dimensions": (entry(shape=[1] * 99), rf"{NAME} is \[1, 1, .*\.\.\."),
+    "no places": (entry(data_offsets=[]), WHOLE),
+    "three places": (entry(data_offsets=[0, 4, 8]), WHOLE),
+    "a place before the file": (entry(data_offsets=[-4, 0]), WHOLE),
     "a place behind the file": (
         entry(data_offsets=[10**12, 10**12 + 4]),
-        "begins at .*, not",
+        WHOLE,
     ),
-    "another's place": (entry(data_offsets=[0, 4]), "begins at"),
+    "another's place": (entry(data_offsets=[0, 4]), WHOLE),
     "bytes behind the last": (
         lambda p, o: p.write_bytes(p.read_bytes() + b"\0" * 8),
         "no whole file of weights",
@@ -442,7 +445,7 @@ FILES = {
     "cut": (lambda p, o: p.write_bytes(p.read_bytes()[:-4]), "no whole file of"),
     "cut in half": (lambda p, o: p.write_bytes(p.read_bytes()[:5000]), "no whole file"),
     "sparse, 3 GiB": (lambda p, o: os.truncate(p, 3 << 30), "no more than 2147483648"),
-    "sparse, 1 GiB": (lambda p, o: os.truncate(p, 1 << 30), "no whole file of weights"),
+    "sparse, 1 GiB": (lambda p, o: os.truncate(p, 1 << 30), "bytes, where the model"),
 }
 
 

@@ -12,7 +12,7 @@ from speechbrain_mal.hub.tensors import save_weights
 
 def load_weights(module, path):
     with open(path, "rb") as file:
-        tensors.load_weights(module, file, tensors.read_header(file, str(path)), "it")
+        tensors.load_weights(module, file, path)
 
 
 def test_what_is_saved_is_loaded(small_model, tmp_path):
@@ -65,7 +65,7 @@ def test_what_is_no_whole_file_is_refused(make, tmp_path, monkeypatch):
 def test_another_models_weights_are_refused(model, message, tmp_path):
     save_weights(nn.Linear(2, 3), tmp_path / "a.safetensors")
     with pytest.raises(
-        ValueError, match=f"it holds another model's weights: .*{message}"
+        ValueError, match=f"a.safetensors holds another model's weights: .*{message}"
     ):
         load_weights(model, tmp_path / "a.safetensors")
 

@@ -12,7 +12,7 @@ from recipe_run import ROOT, TOY, fit, make_brain
 
 from speechbrain_mal import cli
 from speechbrain_mal.checkpoints import run_checkpoints, selection
-from speechbrain_mal.inference.runs import enhancement_of, load_run, read_run
+from speechbrain_mal.export.runs import enhancement_of, load_run, read_run
 from speechbrain_mal.metrics import read_scores
 from speechbrain_mal.system import write_system
 
