@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from speechbrain.utils.checkpoints import (
     CKPT_PREFIX,
     METAFNAME,
@@ -14,8 +15,12 @@ from speechbrain.utils.checkpoints import (
     Checkpointer,
 )
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
+from speechbrain.utils.logger import get_logger
 
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER, columns
+
+logger = get_logger(__name__)
+_META_KEYS = {"unixtime", "end-of-epoch"}  # SpeechBrain's own
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -23,7 +28,8 @@ class AtomicCheckpointer(Checkpointer):
 
     SpeechBrain takes a folder with a meta file for a checkpoint, and writes that file
     first: a run killed while it saves, or on a full disk, could not be resumed. Here
-    the meta file appears last, and folders without one are cleared away.
+    the meta file appears last, and folders without one are cleared away. A checkpoint
+    that a disk damaged is named, and the one before it is taken.
 
     Arguments
     ---------
@@ -60,6 +66,40 @@ class AtomicCheckpointer(Checkpointer):
         # lists differ, SpeechBrain waits for ever.
         ddp_barrier()
         return checkpoint
+
+    def recover_if_possible(self, *args: Any, **kwargs: Any) -> Checkpoint | None:
+        """Load a checkpoint as SpeechBrain does, or the next best if it is damaged."""
+        reason = None
+        for checkpoint in self.find_checkpoints(*args, **kwargs):
+            try:
+                self.load_checkpoint(checkpoint)
+            except Exception as error:  # of any object's own way to load
+                reason = reason or error
+                logger.warning(
+                    f"{checkpoint.path} can't be loaded and is left out: {error}"
+                )
+            else:
+                return checkpoint
+        if reason is not None:  # none of them can: they are not what is damaged
+            raise reason
+        return None
+
+    @staticmethod
+    def _construct_checkpoint_objects(checkpoint_dirs: list[Path]) -> list[Checkpoint]:
+        found = []
+        for path in checkpoint_dirs:
+            try:
+                (one,) = Checkpointer._construct_checkpoint_objects([path])
+                if not _META_KEYS <= one.meta.keys():
+                    raise ValueError("it is cut off")
+            except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+                logger.warning(
+                    f"{path / METAFNAME} can't be read, and the checkpoint is left out:"
+                    f" {error}"
+                )
+            else:
+                found.append(one)
+        return found
 
     def _save_checkpoint_metafile(self, fpath: Path, *args: Any, **kwargs: Any) -> dict:
         return super()._save_checkpoint_metafile(_partial(fpath), *args, **kwargs)

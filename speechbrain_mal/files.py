@@ -177,6 +177,51 @@ def write_text(path: str | os.PathLike, text: str) -> None:
             file.write(text)
 
 
+def lock_folder(folder: str | os.PathLike) -> BinaryIO:
+    """Keep a folder for this process, as long as it runs.
+
+    Arguments
+    ---------
+    folder : path
+        The folder, made if needed; the lock is its file `.lock`.
+
+    Returns
+    -------
+    binary file
+        The lock, which ends when it is closed, or with the process.
+
+    Raises
+    ------
+    ValueError
+        When another process has it.
+
+    Example
+    -------
+    >>> lock = lock_folder(folder := getfixture("tmp_path"))
+    >>> lock_folder(folder)
+    Traceback (most recent call last):
+    ValueError: ...: another process works in this folder; wait for it, or name another.
+    """
+    path = Path(folder, ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "ab")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows: nobody is kept out
+        pass
+    except OSError as error:
+        file.close()
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            return file  # a file system without locks
+        raise ValueError(
+            f"{printable(folder)}: another process works in this folder; wait for it, "
+            "or name another."
+        ) from None
+    return file
+
+
 def remove_partials(folder: Path) -> None:
     """Remove what processes that were killed in `whole_file` left in a folder."""
     for path in folder.rglob(".*.partial"):

@@ -3,6 +3,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_mal.checkpoints import AtomicCheckpointer
 from speechbrain_mal.training_state import TrainingState, seed_epoch
@@ -23,6 +24,34 @@ def test_failed_save_leaves_no_checkpoint(tmp_path, monkeypatch):
     assert [c.path for c in checkpointer.list_checkpoints()] == [first.path]
     checkpointer.save_checkpoint()
     assert len(list(tmp_path.iterdir())) == 2  # the remains are gone
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbled", "empty"])
+@pytest.mark.parametrize("name", ["model.ckpt", "counter.ckpt", "CKPT.yaml"])
+def test_of_a_damaged_checkpoint_the_one_before_is_taken(
+    tmp_path, name, damage, caplog
+):
+    model, counter = torch.nn.Linear(100, 1), EpochCounter(9)
+    checkpointer = AtomicCheckpointer(tmp_path, {"model": model, "counter": counter})
+    for number in (1, 2, 3):
+        torch.nn.init.constant_(model.weight, number)
+        counter.current = number
+        newest = checkpointer.save_checkpoint(meta={"number": number})
+    path = newest.path / name
+    data = path.read_bytes()
+    size = {"cut": len(data) // 3, "empty": 0}.get(damage, len(data))
+    path.write_bytes(b"\x00\xff{" * (size // 3) if damage == "garbled" else data[:size])
+    recovered = checkpointer.recover_if_possible(max_key="number")
+    assert recovered.meta["number"] == 2
+    assert (model.weight == 2).all() and counter.current == 2
+    assert newest.path.name in caplog.text and "left out" in caplog.text
+
+
+def test_what_fits_no_checkpoint_is_an_error(tmp_path):
+    AtomicCheckpointer(tmp_path, {"m": torch.nn.Linear(1, 1)}).save_checkpoint()
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        other = {"m": torch.nn.Linear(2, 1)}
+        AtomicCheckpointer(tmp_path, other).recover_if_possible()
 
 
 def draw():
