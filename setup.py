@@ -42,6 +42,7 @@ setup(
         "safetensors",
         "sentencepiece",
         "soxr>=1.0",  # resamples files block by block
+        "threadpoolctl",  # scores that do not depend on the number of threads
         # numpy, scipy, soundfile, joblib and tqdm come with speechbrain
     ],
     extras_require={

@@ -35,7 +35,7 @@ from speechbrain_mal.inference import (
     export_onnx,
     fold,
 )
-from speechbrain_mal.metrics.resample import resample
+from speechbrain_mal.metrics.waveforms import resample
 from speechbrain_mal.models import DeepFilterNet2
 
 HERE = Path(__file__).parent

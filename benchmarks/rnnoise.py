@@ -16,7 +16,7 @@ import soundfile
 from pyrnnoise.rnnoise import FRAME_SIZE, create, destroy, process_frame
 from tqdm.auto import tqdm
 
-from speechbrain_mal.metrics.resample import resample
+from speechbrain_mal.metrics.waveforms import resample
 
 RATE = 48000  # Hz
 DELAY = 960  # samples: where the correlation of output and input peaks

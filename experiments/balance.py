@@ -24,9 +24,9 @@ from tqdm import tqdm
 from speechbrain_mal import AuxiliaryLoss, DeepFilterNet2, DeepFilterNetLoss
 from speechbrain_mal.checkpoints import load_enhancer, run_checkpoints
 from speechbrain_mal.data import RandomCrop, paired_dataset, prepare_voicebank
+from speechbrain_mal.files import write_text
 from speechbrain_mal.losses import ModelAsLoss
 from speechbrain_mal.metrics import BatchClips
-from speechbrain_mal.metrics.table import write_atomically
 from speechbrain_mal.training_state import seed_epoch
 
 RATE = 16000
@@ -34,24 +34,21 @@ METRICS = ["pesq", "estoi", "si_sdr"]
 
 
 class RelativeToDeviation(ModelAsLoss):
-    """The distance of one layer relative to its clean features' deviation over time."""
+    """The distance relative to the clean features' deviation from their mean."""
 
-    def observe(self, targets: list[Tensor], frames: list[Tensor | None]) -> None:
-        """Keep the mean absolute deviation of the clean features."""
-        super().observe(targets, frames)
-        (features,) = targets
-        self.deviation = (features - features.mean(1, keepdim=True)).abs().mean()
-
-    def forward(self, *waveforms: Tensor) -> Tensor:
-        """Return the loss of a training batch, a scalar."""
-        return super().forward(*waveforms) / self.deviation
+    def sizes_of_targets(
+        self, targets: list[Tensor], frames: list[Tensor | None]
+    ) -> Tensor:
+        """Return the mean absolute deviation of each layer's clean features."""
+        centred = [x - x.mean(1, keepdim=True) for x in targets]
+        return super().sizes_of_targets(centred, frames)
 
 
 def terms(encoder: nn.Module) -> dict[str, AuxiliaryLoss]:
     """Return every way of scaling, by name."""
-    once = {"balance": "magnitude_once"}
-    size = ModelAsLoss(encoder, "epoch", normalize=True)
-    deviation = RelativeToDeviation(encoder, "epoch")
+    once, relative = {"balance": "magnitude_once"}, {"normalize": True}
+    size = ModelAsLoss(encoder, "epoch", **relative)
+    deviation = RelativeToDeviation(encoder, "epoch", **relative)
     return {
         "scale set once": AuxiliaryLoss(ModelAsLoss(encoder, "epoch"), **once),
         "scale set at each refresh": AuxiliaryLoss(ModelAsLoss(encoder, "epoch")),
@@ -180,7 +177,7 @@ def main() -> None:
         file = args.output / start / f"{label} {args.seed}.json"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, json.dumps(train(args, name), indent=1) + "\n")
+            write_text(file, json.dumps(train(args, name), indent=1) + "\n")
         rows[label] = json.loads(file.read_text(encoding="utf-8"))
     print(table(rows))
 

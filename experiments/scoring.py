@@ -7,13 +7,13 @@ from typing import Any
 from experiments.definition import NOISY, Experiment
 from experiments.paths import RunPaths
 from speechbrain_mal.export.runs import read_run
+from speechbrain_mal.files import write_text
 from speechbrain_mal.metrics import (
     Clip,
     clips_from_folders,
     clips_from_manifest,
     evaluate,
 )
-from speechbrain_mal.metrics.table import write_atomically
 
 
 def clips_of(
@@ -95,7 +95,7 @@ def score(
         progress,
     )
     product.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(product, table.csv())
+    write_text(product, table.csv())
     failures = [place.symbolic(failure) for failure in table.failures]
     return {
         **({"whole": False} if begun else {}),
@@ -165,7 +165,7 @@ def iterate(
         place.jobs,
     )[system]
     product.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(product, "\n".join(map(",".join, pass_rows(by_pass))) + "\n")
+    write_text(product, "\n".join(map(",".join, pass_rows(by_pass))) + "\n")
     return {"clips": [clip.name for clip in clips]}
 
 

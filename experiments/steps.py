@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speechbrain_mal.metrics.table import write_atomically
+from speechbrain_mal.files import write_text
 
 
 @dataclass(frozen=True)
@@ -245,6 +245,6 @@ def _do(
         **found,
     }
     step.record.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(step.record, json.dumps(record, indent=2) + "\n")
+    write_text(step.record, json.dumps(record, indent=2) + "\n")
     started.unlink()
     say(f"{step.name} done in {duration(seconds)}")

@@ -15,7 +15,7 @@ from experiments.definition import Experiment, System
 from experiments.paths import RunPaths
 from experiments.steps import Step, read_record
 from speechbrain_mal.export.runs import read_run
-from speechbrain_mal.metrics.table import write_atomically
+from speechbrain_mal.files import write_text
 
 LOG = "run_log.txt"
 # What of a run may change when it goes on: nothing of the training depends on it.
@@ -76,7 +76,7 @@ def train(
         text = with_fragments(file.read_text(encoding="utf-8"), file.parent, inner)
         file = place.output / ".steps" / system.name / f"{seed}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, text)
+        write_text(file, text)
     command = [sys.executable, str(recipe / "train.py"), str(file), "--noprogressbar"]
     command.append(f"--device={place.device}")
     command += [
@@ -151,7 +151,7 @@ def _check_start(folder: Path, start: Mapping[str, str | None]) -> None:
                 "it, or name another output folder."
             )
         return
-    write_atomically(file, json.dumps(start) + "\n")
+    write_text(file, json.dumps(start) + "\n")
 
 
 def with_fragments(text: str, folder: Path, settings: Mapping[str, Mapping]) -> str:

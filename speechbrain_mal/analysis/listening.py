@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from speechbrain_mal.analysis.spectrograms import decibels
-from speechbrain_mal.metrics.clips import read_audio
+from speechbrain_mal.metrics.clips import read_mono
 from speechbrain_mal.metrics.registry import HEADINGS, LOWER_IS_BETTER
 
 _TEMPLATE = Path(__file__).with_name("listening.html")
@@ -50,7 +50,7 @@ def listening_page(
     """
     clips = []
     for clip, files in audio.items():
-        waveforms = {name: read_audio(path, None) for name, path in files.items()}
+        waveforms = {name: read_mono(path) for name, path in files.items()}
         levels = {name: decibels(*pair) for name, pair in waveforms.items()}
         top = max(level.max() for level in levels.values())
         versions = []

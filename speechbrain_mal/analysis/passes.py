@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from tqdm.auto import tqdm
 
-from speechbrain_mal.metrics.clips import read_audio
+from speechbrain_mal.metrics.clips import read_mono
 
 Enhance = Callable[[np.ndarray, int], np.ndarray]
 
@@ -73,7 +73,7 @@ def enhance_repeatedly(
         for clip, source in noisy.items():
             files = {number: folder / f"{number:03}" / f"{clip}.wav" for number in keep}
             done = max((n for n in keep if files[n].exists()), default=None)
-            waveform, rate = read_audio(source if done is None else files[done], None)
+            waveform, rate = read_mono(source if done is None else files[done])
             if done is None:
                 _write(files[0], waveform, rate)
             bar.update(done or 0)

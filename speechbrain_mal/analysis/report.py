@@ -12,9 +12,9 @@ from speechbrain_mal.analysis.breakdown import breakdown, breakdown_markdown
 from speechbrain_mal.analysis.comparison import compare, markdown
 from speechbrain_mal.analysis.listening import listening_page
 from speechbrain_mal.analysis.plots import plot_breakdown, plot_differences
+from speechbrain_mal.files import write_text
 from speechbrain_mal.metrics import Clip, evaluate
 from speechbrain_mal.metrics.registry import versions
-from speechbrain_mal.metrics.table import write_atomically
 
 
 def write_report(
@@ -83,7 +83,7 @@ def write_report(
     if failures:
         lines = "\n".join(f"* {failure}" for failure in failures)
         text += f"\n## Not scored, and left out of that mean\n\n{lines}\n"
-    write_atomically(folder / "comparison.md", text)
+    write_text(folder / "comparison.md", text)
     record = {
         **facts,
         "control": control,
@@ -92,11 +92,11 @@ def write_report(
         "anova": analyses,
         "failures": failures,
     }
-    write_atomically(folder / "comparison.json", json.dumps(record, indent=2) + "\n")
+    write_text(folder / "comparison.json", json.dumps(record, indent=2) + "\n")
     if listen:
         audio = _audible(systems, listen)
         page = listening_page(audio, scores, log or {}, "Listening comparison")
-        write_atomically(folder / "index.html", page)
+        write_text(folder / "index.html", page)
     return failures
 
 

@@ -4,6 +4,7 @@ A model that leaves clean speech as it is would converge; every real one ends up
 destroying it (S. R. Phaye, M. Cernak, A. Harper, Interspeech 2025, section 4).
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +15,10 @@ from speechbrain.utils.logger import get_logger
 from speechbrain_mal.analysis.passes import Enhance, enhance_repeatedly, passes_to_keep
 from speechbrain_mal.analysis.plots import figure
 from speechbrain_mal.analysis.spectrograms import plot_spectrograms
+from speechbrain_mal.files import write_text
 from speechbrain_mal.metrics import Clip, ScoreTable, evaluate
-from speechbrain_mal.metrics.clips import read_audio
+from speechbrain_mal.metrics.clips import read_mono
 from speechbrain_mal.metrics.registry import HEADINGS
-from speechbrain_mal.metrics.table import write_atomically
 
 logger = get_logger(__name__)
 
@@ -106,7 +107,10 @@ def pass_rows(by_pass: Mapping[int, ScoreTable]) -> list[list[str]]:
     columns = next(iter(by_pass.values())).columns
     rows = [["pass", "clips", *columns]]
     for number, table in by_pass.items():
-        means, clips = table.means(), min(map(table.scored, columns))
+        means = table.means()
+        clips = sum(
+            not any(map(math.isnan, row.values())) for row in table.rows.values()
+        )
         rows.append([str(number), str(clips), *(f"{means[c]:.4f}" for c in columns)])
     return rows
 
@@ -117,7 +121,7 @@ def _write_means(tables: dict[str, dict[int, ScoreTable]], path: Path) -> None:
         head, *rows = pass_rows(by_pass)
         lines = lines or [["system", *head]]
         lines += [[name, *row] for row in rows]
-    write_atomically(path, "\n".join(map(",".join, lines)) + "\n")
+    write_text(path, "\n".join(map(",".join, lines)) + "\n")
 
 
 def _waveforms(
@@ -132,7 +136,7 @@ def _waveforms(
             path = folder / name / f"{number:03}" / f"{clip}.wav"
             row[name] = None
             if path.exists():
-                row[name], rate = read_audio(path, None)
+                row[name], rate = read_mono(path)
     return grid, rate
 
 

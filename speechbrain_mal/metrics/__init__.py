@@ -1,4 +1,12 @@
-"""Metrics, one family a file, and the engine that scores clips with them."""
+"""Metrics, and the engine that scores clips with them.
+
+Every metric is a function `metric(enhanced, clean, sample_rate, **options)`. Its first
+arguments are waveforms `[samples]` of one length, full scale 1.0, and their sampling
+rate in Hz; a metric that needs no reference ignores the clean one. It returns a number,
+or a dict of numbers by column, and raises ValueError for a clip that it is not defined
+for, FileNotFoundError or ModuleNotFoundError where its weights or its package are
+missing.
+"""
 
 from speechbrain_mal.metrics.batches import BatchClips
 from speechbrain_mal.metrics.clips import (

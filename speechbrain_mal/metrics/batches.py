@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ class BatchClips:
         self.folder = Path(folder) if folder else None
         self._clips: list[Clip] = []
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Clip]:
         return iter(self._clips)
 
     def add(

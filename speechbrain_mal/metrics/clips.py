@@ -1,15 +1,17 @@
 """What is scored: enhanced clips, each with the clean one it is compared with."""
 
-import csv
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-AUDIO = {".wav", ".flac", ".ogg", ".mp3"}
+from speechbrain_mal import audio
+from speechbrain_mal.audio.walk import names_of
+from speechbrain_mal.files import printable
+from speechbrain_mal.metrics.text import read_rows, read_text
 
 Audio = Path | np.ndarray
 
@@ -39,12 +41,12 @@ class Clip:
     transcript: str | None = None
 
 
-def read_audio(audio: Audio, sample_rate: int | None) -> tuple[np.ndarray, int]:
-    """Return a waveform, float32 `[samples]`, and its sampling rate.
+def read_mono(source: Audio, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Return a waveform, float32 `[samples]`, and its sampling rate in Hz.
 
     Arguments
     ---------
-    audio : path or np.ndarray
+    source : path or np.ndarray
         A file, or a waveform of `sample_rate`.
     sample_rate : int, optional
         Of the waveform in Hz.
@@ -57,82 +59,101 @@ def read_audio(audio: Audio, sample_rate: int | None) -> tuple[np.ndarray, int]:
 
     Example
     -------
-    >>> read_audio(np.array([0.0, np.nan]), 16000)
+    >>> read_mono(np.array([0.0, np.nan]), 16000)
     Traceback (most recent call last):
     ValueError: the waveform has 1 sample(s) that are NaN or infinite
     """
-    name = "the waveform"
-    if not isinstance(audio, np.ndarray):
-        name = str(audio)
-        if not os.path.exists(audio):
-            raise ValueError(f"{audio} does not exist")
-        try:
-            audio, sample_rate = soundfile.read(audio, dtype="float32")
-        except (soundfile.LibsndfileError, OSError) as error:
-            reason = str(getattr(error, "error_string", error)).rstrip(". ")
-            raise ValueError(f"{name} can't be read ({reason})") from error
-    if audio.ndim != 1:
-        raise ValueError(
-            f"{name} has {audio.shape[1]} channels: metrics are defined for one"
-        )
-    if not len(audio):
+    name, waveform = "the waveform", source
+    if not isinstance(source, np.ndarray):
+        name = printable(source)
+        waveform, sample_rate = audio.read_audio(source)
+    if waveform.ndim > 1:
+        channels = waveform.shape[1]
+        if channels > 1:
+            raise ValueError(
+                f"{name} has {channels} channels: metrics are defined for one"
+            )
+        waveform = waveform[:, 0]
+    if not len(waveform):
         raise ValueError(f"{name} has no samples")
-    if wrong := int(np.count_nonzero(~np.isfinite(audio))):
+    if wrong := int(np.count_nonzero(~np.isfinite(waveform))):
         raise ValueError(f"{name} has {wrong} sample(s) that are NaN or infinite")
-    return audio, sample_rate
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder: name one of audio files.")
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in AUDIO:
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            if name in files:
-                raise ValueError(f"{files[name]} and {path} are both clip {name!r}.")
-            files[name] = path
-    if not files:
-        raise ValueError(f"{folder} has no audio file ({', '.join(sorted(AUDIO))}).")
-    return files
+    return waveform, sample_rate
 
 
 def clips_from_folders(
-    enhanced: str | os.PathLike, clean: str | os.PathLike | None = None
+    enhanced: str | os.PathLike,
+    clean: str | os.PathLike | None = None,
+    pair: str = "name",
 ) -> list[Clip]:
-    """Pair the files of two folders by their path without its ending.
+    """Pair the files of two folders.
 
     Arguments
     ---------
     enhanced, clean : path
         Folders. Without `clean` only metrics that need no reference apply.
+    pair : str
+        `name`: by their path without its ending. `fileid`: by the number behind
+        `fileid_` in it, as in the synthetic test sets of the DNS Challenge.
 
     Returns
     -------
     list of Clip
-        One for every name in either folder: a missing partner shows in the scores.
+        One for every clip in either folder, by the enhanced one's name: a missing
+        partner shows in the scores.
 
     Raises
     ------
     FileNotFoundError
         When a folder does not exist.
     ValueError
-        When one has no audio, or two files of one name.
+        When one has no audio, two files of one name or id, or a name without an id.
     """
-    enhanced = Path(enhanced)
     files = _files(enhanced)
     if clean is None:
         return [Clip(name, path) for name, path in files.items()]
-    clean = Path(clean)
     references = _files(clean)
+    if pair == "name":
+        partners = {name: name for name in references}
+    elif pair == "fileid":
+        names = _by_fileid(files, enhanced)
+        partners = {
+            names.get(number, name): name
+            for number, name in _by_fileid(references, clean).items()
+        }
+    else:
+        raise ValueError(f"pair is 'name' or 'fileid', not {pair!r}.")
     return [
         Clip(
             name,
-            files.get(name, enhanced / f"{name}.wav"),
-            references.get(name, clean / f"{name}.wav"),
+            files.get(name, Path(enhanced, f"{name}.wav")),
+            references.get(partners.get(name), Path(clean, f"{name}.wav")),
         )
-        for name in sorted({*files, *references})
+        for name in sorted({*files, *partners})
     ]
+
+
+def _files(folder: str | os.PathLike) -> dict[str, Path]:
+    """Return a folder's audio files by their path in it, without its ending."""
+    found = audio.find_audio(folder)
+    files = names_of([*found.files, *found.broken], Path(folder))
+    if not files:
+        note = found.ignored_note()
+        raise ValueError(f"{printable(folder)} has no audio file. {note}".rstrip())
+    return dict(sorted(files.items()))
+
+
+def _by_fileid(files: dict[str, Path], folder: str | os.PathLike) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for name, path in files.items():
+        number = re.search(r"fileid_(\d+)", Path(name).name)
+        if number is None:
+            raise ValueError(f"{printable(path)} has no 'fileid_<number>' in its name.")
+        if (key := int(number[1])) in names:
+            where = printable(folder)
+            raise ValueError(f"{where} has fileid_{key} twice: a set at a time.")
+        names[key] = name
+    return names
 
 
 def clips_from_manifest(
@@ -157,28 +178,42 @@ def clips_from_manifest(
     FileNotFoundError
         When the manifest or the folder does not exist.
     ValueError
-        When an entry has no `clean_wav`.
+        When the manifest is none, or an entry has no `clean_wav`.
     """
-    entries = json.loads(Path(manifest).read_text(encoding="utf-8"))
-    key = "noisy_wav" if str(enhanced) == "noisy" else None
-    files = {} if key else _files(Path(enhanced))
+    entries, where = _read_manifest(manifest), printable(manifest)
+    of_manifest = str(enhanced) == "noisy"
+    files = {} if of_manifest else _files(enhanced)
 
-    def path(clip: str, entry: dict, key: str) -> Path:
-        if key not in entry:
-            raise ValueError(f"{manifest}: clip {clip!r} has no {key!r}.")
+    def path(name: str, key: str) -> Path:
+        entry = entries[name]
+        if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
+            raise ValueError(f"{where}: clip {name!r} has no {key!r}.")
         return Path(entry[key].replace("{data_root}", str(data_folder)))
 
     return [
         Clip(
             name,
-            path(name, entry, key)
-            if key
-            else files.get(name, Path(enhanced) / f"{name}.wav"),
-            path(name, entry, "clean_wav"),
-            transcript=entry.get("words"),
+            path(name, "noisy_wav")
+            if of_manifest
+            else files.get(name, Path(enhanced, f"{name}.wav")),
+            path(name, "clean_wav"),
+            transcript=entries[name].get("words"),
         )
-        for name, entry in entries.items()
+        for name in entries
     ]
+
+
+def _read_manifest(path: str | os.PathLike) -> dict[str, dict]:
+    try:
+        entries = json.loads(read_text(path) or "null")
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{printable(path)} is no JSON ({error}).") from error
+    if not isinstance(entries, dict) or not entries:
+        raise ValueError(
+            f"{printable(path)} is no manifest of clips: "
+            '{"clip": {"clean_wav": "path"}, ...}.'
+        )
+    return entries
 
 
 def clips_from_list(path: str | os.PathLike) -> list[Clip]:
@@ -194,21 +229,18 @@ def clips_from_list(path: str | os.PathLike) -> list[Clip]:
     ValueError
         When it has no column `enhanced`, no row, or a clip twice.
     """
-    folder = Path(path).parent
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or "enhanced" not in rows[0]:
-        raise ValueError(f"{path} needs a column 'enhanced', and rows.")
-    clips = {}
-    for row in rows:
+    folder, where = Path(path).parent, printable(path)
+    clips: dict[str, Clip] = {}
+    for row in read_rows(path, "enhanced"):
         name = row.get("clip") or Path(row["enhanced"]).stem
         if name in clips:
-            raise ValueError(f"{path} has clip {name!r} twice: name the clips apart.")
-        clean = folder / row["clean"] if row.get("clean") else None
+            raise ValueError(f"{where} has clip {name!r} twice: name the clips apart.")
         clips[name] = Clip(
             name,
             folder / row["enhanced"],
-            clean,
+            folder / row["clean"] if row.get("clean") else None,
             transcript=row.get("transcript") or None,
         )
+    if not clips:
+        raise ValueError(f"{where} has no rows.")
     return list(clips.values())

@@ -1,101 +1,132 @@
-"""What learned metrics share: optional packages, files of weights, one thread.
+"""What learned metrics share: packages, weights, the clips they take, one thread.
 
 Every clip is scored on one thread: processes are what the cores are for, a forked one
 can't wait for its parent's threads, and sums come out in the same order everywhere.
 """
+
+from __future__ import annotations
 
 import contextlib
 import functools
 import importlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
+
+from speechbrain_mal.metrics.waveforms import check_clips, resample
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-def require(metric: str, module: str) -> ModuleType:
-    """Import an optional module, or say how to install it.
+@dataclass(frozen=True)
+class LearnedMetric:
+    """A network that scores clips.
 
     Arguments
     ---------
-    metric : str
-        Named in the error.
-    module : str
-        The module's full name.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        When the module, or one that it imports, is not installed.
-
-    Example
-    -------
-    >>> require("DNSMOS", "not_here")
-    Traceback (most recent call last):
-    ModuleNotFoundError: DNSMOS needs not_here: pip install 'speechbrain-mal[eval]'
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{metric} needs {error.name}: pip install 'speechbrain-mal[eval]'",
-            name=error.name,
-        ) from error
-
-
-def weights_file(
-    metric: str, weights: str | os.PathLike | None, cached: str, url: str
-) -> str:
-    """Return the path of a metric's weights, fetched once if none are named.
-
-    Arguments
-    ---------
-    metric : str
-        Named in the error.
-    weights : str or os.PathLike, optional
-        The user's file.
+    name : str
+        As errors call it.
+    sample_rate : int, optional
+        Of the clips that it takes, in Hz; without, of any.
+    seconds : tuple of float
+        Shortest and longest clip.
     cached : str
-        Where the file is looked for, and put, if the user names none; `~` is the home.
+        Where its weights are looked for, and put, if the user names none.
     url : str
-        Where it comes from. It is moved into place when complete.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file, or it can't be fetched.
+        Where they come from.
 
     Example
     -------
-    >>> weights_file("NISQA", "nowhere/nisqa.tar", "~/.cache/nisqa.tar", "https://...")
+    >>> LearnedMetric("NISQA", seconds=(0.14, 52)).clip(np.ones(160), 16000)
     Traceback (most recent call last):
-    FileNotFoundError: NISQA: no weights at nowhere/nisqa.tar
+    ValueError: NISQA: the enhanced clip has 0.010 s, and at least 0.14 s can be scored
     """
-    path = Path(weights if weights is not None else cached).expanduser()
-    if path.exists():
-        return str(path)
-    if weights is not None:
-        raise FileNotFoundError(f"{metric}: no weights at {path}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(url, str(path), progress=False)
-    except OSError as error:  # which URLError and HTTPError are
-        raise FileNotFoundError(
-            f"{metric}: no weights at {path}, and {url} can't be fetched ({error}). "
-            "Put the file there, or name yours by the option `weights`."
-        ) from error
-    return str(path)
+
+    name: str
+    sample_rate: int | None = None
+    seconds: tuple[float, float] = (0.0, np.inf)
+    cached: str = ""
+    url: str = ""
+
+    def clip(
+        self, clip: np.ndarray, sample_rate: int, which: str = "enhanced"
+    ) -> np.ndarray:
+        """Return a clip as the network takes it, float32 `[samples]`.
+
+        Raises
+        ------
+        ValueError
+            When it is silent, too short or too long.
+        """
+        check_clips(self.name, sample_rate, self.seconds, **{which: clip})
+        target = self.sample_rate or sample_rate
+        return resample(clip, sample_rate, target).astype(np.float32)
+
+    def require(self, module: str) -> ModuleType:
+        """Import an optional module, or say how to install it.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            When it, or a module that it imports, is not installed.
+        """
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"{self.name} needs {error.name}: pip install 'speechbrain-mal[eval]'",
+                name=error.name,
+            ) from error
+
+    def weights(self, path: str | os.PathLike | None, file: str = "") -> str:
+        """Return the path of the weights, fetched once if the user names none.
+
+        Arguments
+        ---------
+        path : path, optional
+            The user's file.
+        file : str
+            Behind `cached` and `url`, where there are several.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such file, or it can't be fetched.
+        """
+        place = Path(path if path is not None else self.cached + file).expanduser()
+        if place.exists():
+            return str(place)
+        if path is not None:
+            raise FileNotFoundError(f"{self.name}: no weights at {place}")
+        from torch.hub import download_url_to_file  # moves it into place when complete
+
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            download_url_to_file(self.url + file, str(place), progress=False)
+        except OSError as error:  # which URLError and HTTPError are
+            raise FileNotFoundError(
+                f"{self.name}: no weights at {place}, and {self.url + file} can't be "
+                f"fetched ({error}). Put the file there, or name yours by the option "
+                "`weights`."
+            ) from error
+        return str(place)
+
+    def session(self, path: str) -> InferenceSession:
+        """Return the session of an ONNX model on one CPU thread, opened once."""
+        self.require("onnxruntime")
+        return _session(path)
 
 
 @functools.lru_cache
-def onnx_session(metric: str, path: str) -> "InferenceSession":
-    """Return the session of an ONNX model on one CPU thread, opened once a process."""
-    onnxruntime = require(metric, "onnxruntime")
+def _session(path: str) -> InferenceSession:
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(
@@ -109,10 +140,13 @@ def one_thread() -> Iterator[None]:
 
     Example
     -------
+    >>> import torch
     >>> with one_thread():
     ...     torch.get_num_threads()
     1
     """
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -9,7 +9,7 @@ level is `A` where it is 15.9 dB above its own threshold.
 import numpy as np
 from scipy.signal import lfilter
 
-from speechbrain_mal.metrics.silence import refuse_silence
+from speechbrain_mal.metrics.waveforms import check_clips
 
 TIME_CONSTANT = 0.03  # s, of each low pass; these three numbers are the standard's
 HANGOVER = 0.2  # s
@@ -35,11 +35,10 @@ def active_speech_level(waveform: np.ndarray, sample_rate: int) -> tuple[float, 
 
     Returns
     -------
-    level_db : float
-        In dBov (ITU-T G.100.1): 0 is a square wave of amplitude 1.0, whose mean square
-        is 1, so a sine of amplitude 1.0 is at -3.01.
-    activity : float
-        Active time over the clip's duration, in (0, 1].
+    tuple of float
+        The level in dBov (ITU-T G.100.1): 0 is a square wave of amplitude 1.0, so a
+        sine of amplitude 1.0 is at -3.01. And the activity, active time over the
+        clip's duration, in (0, 1].
 
     Raises
     ------
@@ -55,7 +54,7 @@ def active_speech_level(waveform: np.ndarray, sample_rate: int) -> tuple[float, 
     >>> round(level, 1), round(activity, 1)
     (-23.6, 0.6)
     """
-    refuse_silence("P.56", enhanced=waveform)
+    check_clips("P.56", sample_rate, enhanced=waveform)
     waveform = np.asarray(waveform, np.float64)
     envelope = _envelope(waveform, sample_rate)
     peak = envelope.max()
@@ -85,21 +84,7 @@ def set_level(waveform: np.ndarray, sample_rate: int, level_db: float) -> np.nda
 
     Measured again, the level is not exactly the one asked for: the thresholds stand
     where they did, and the interpolation between them is not quite linear. Nothing is
-    clipped.
-
-    Arguments
-    ---------
-    waveform : np.ndarray
-        `[samples]`, full scale 1.0.
-    sample_rate : int
-        Sampling rate in Hz.
-    level_db : float
-        In dBov, see `active_speech_level`.
-
-    Raises
-    ------
-    ValueError
-        When the clip has no active speech level.
+    clipped. Arguments and errors are those of `active_speech_level`.
 
     Example
     -------

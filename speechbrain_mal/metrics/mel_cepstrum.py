@@ -33,7 +33,7 @@ def mel_cepstrum(
     Returns
     -------
     np.ndarray
-        `[frames, order + 1]`, the first coefficient being the log gain.
+        `[frames, order + 1]`; the first coefficient is the log gain.
 
     Example
     -------

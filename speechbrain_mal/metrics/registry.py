@@ -1,4 +1,4 @@
-"""The metrics there are: what each is called, returns, and needs."""
+"""The metrics there are: how each is named, what it returns and needs."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -13,10 +13,8 @@ class Metric:
     Arguments
     ---------
     function : str or callable
-        `function(enhanced, clean, sample_rate, **options)`: waveforms `[samples]` to a
-        number, or to a dict of numbers by column. It raises ValueError for a clip it is
-        not defined for. As `module.name` in this package it is imported when it is
-        used: most processes need neither torch nor SpeechBrain.
+        As `speechbrain_mal.metrics` describes it. As `module.name` in this package it
+        is imported when it is used: most processes need neither torch nor SpeechBrain.
     columns : dict of str to str
         Columns of the table, and how a heading names them.
     needs_clean : bool
@@ -54,24 +52,24 @@ class Metric:
 
 
 METRICS = {
-    "pesq": Metric("pesq.pesq_wb", {"pesq": "PESQ-WB"}, package="pesq"),
-    "pesq_nb": Metric("pesq.pesq_nb", {"pesq_nb": "PESQ-NB"}, package="pesq"),
-    "stoi": Metric("stoi.stoi", {"stoi": "STOI"}, package="pystoi"),
-    "estoi": Metric("stoi.estoi", {"estoi": "ESTOI"}, package="pystoi"),
-    "si_sdr": Metric("sdr.si_sdr", {"si_sdr": "SI-SDR (dB)"}),
-    "snr": Metric("sdr.snr", {"snr": "SNR (dB)"}),
+    "pesq": Metric("pesq_stoi.pesq_wb", {"pesq": "PESQ-WB"}, package="pesq"),
+    "pesq_nb": Metric("pesq_stoi.pesq_nb", {"pesq_nb": "PESQ-NB"}, package="pesq"),
+    "stoi": Metric("pesq_stoi.stoi", {"stoi": "STOI"}, package="pystoi"),
+    "estoi": Metric("pesq_stoi.estoi", {"estoi": "ESTOI"}, package="pystoi"),
+    "si_sdr": Metric("snr.si_sdr", {"si_sdr": "SI-SDR (dB)"}),
+    "snr": Metric("snr.snr", {"snr": "SNR (dB)"}),
     "segmental_snr": Metric(
-        "segmental.segmental_snr", {"segmental_snr": "segmental SNR (dB)"}
+        "snr.segmental_snr", {"segmental_snr": "segmental SNR (dB)"}
     ),
     "composite": Metric(
         "composite.composite",
         {"csig": "CSIG", "cbak": "CBAK", "covl": "COVL"},
         package="pesq",
     ),
-    "lsd": Metric("lsd.lsd", {"lsd": "LSD"}, lower_is_better=True),
-    "mcd": Metric("mcd.mcd", {"mcd": "MCD (dB)"}, lower_is_better=True),
+    "lsd": Metric("urgent.lsd", {"lsd": "LSD"}, lower_is_better=True),
+    "mcd": Metric("urgent.mcd", {"mcd": "MCD (dB)"}, lower_is_better=True),
     "dnsmos": Metric(
-        "dnsmos.dnsmos",
+        "mos_onnx.dnsmos",
         {
             "dnsmos_sig": "DNSMOS SIG",
             "dnsmos_bak": "DNSMOS BAK",
@@ -82,7 +80,7 @@ METRICS = {
         package="speechmos",
     ),
     "nisqa": Metric(
-        "nisqa.nisqa",
+        "mos_torch.nisqa",
         {
             "nisqa_mos": "NISQA",
             "nisqa_noi": "NISQA noisiness",
@@ -95,13 +93,13 @@ METRICS = {
         package="torchmetrics",
     ),
     "distillmos": Metric(
-        "distillmos.distillmos",
+        "mos_torch.distillmos",
         {"distillmos": "Distill-MOS"},
         needs_clean=False,
         package="distillmos",
     ),
     "sigmos": Metric(
-        "sigmos.sigmos",
+        "mos_onnx.sigmos",
         {
             "sigmos_col": "SIGMOS coloration",
             "sigmos_disc": "SIGMOS discontinuity",
@@ -116,14 +114,14 @@ METRICS = {
         package="onnxruntime",
     ),
     "scoreq": Metric(
-        "scoreq.scoreq",
+        "mos_onnx.scoreq",
         {"scoreq": "ScoreQ"},
         needs_clean=False,
         file="weights",
         package="onnxruntime",
     ),
     "scoreq_ref": Metric(
-        "scoreq.scoreq_ref",
+        "mos_onnx.scoreq_ref",
         {"scoreq_ref": "ScoreQ distance"},
         lower_is_better=True,
         file="weights",
@@ -197,7 +195,7 @@ def columns(names: Iterable[str]) -> list[str]:
 
 
 def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) -> None:
-    """Raise where a metric, or one that options are for, does not exist.
+    """Raise where a metric is unknown, or lacks an option that it needs.
 
     Arguments
     ---------
@@ -209,7 +207,7 @@ def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) 
     Raises
     ------
     ValueError
-        When a metric is unknown, or lacks an option that it needs.
+        With what there is to choose from, or the option.
 
     Example
     -------

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
 
+from speechbrain_mal.files import printable, write_text
 from speechbrain_mal.metrics.registry import HEADINGS, METRICS, columns
+from speechbrain_mal.metrics.text import from_cell, read_rows, to_cell
 
 
 class ScoreTable:
@@ -30,9 +32,10 @@ class ScoreTable:
     -------
     >>> table = ScoreTable(["si_sdr"])
     >>> table.add("good", {"si_sdr": {"scores": {"si_sdr": 20.0}}})
+    >>> table.add("copy", {"si_sdr": {"scores": {"si_sdr": math.inf}}})
     >>> table.add("silent", {"si_sdr": {"reason": "the clean clip is silent"}})
-    >>> table.means(), table.failures
-    ({'si_sdr': 20.0}, ['silent: the clean clip is silent'])
+    >>> table.means(), table.scored("si_sdr"), table.infinite(), table.failures
+    ({'si_sdr': 20.0}, 1, {'si_sdr': ['copy']}, ['silent: the clean clip is silent'])
     """
 
     def __init__(self, metrics: Iterable[str]):
@@ -52,14 +55,18 @@ class ScoreTable:
             if "reason" in results[name]:
                 reasons[results[name]["reason"]] = None
         self.rows[clip] = row
-        self.failures += [f"{clip}: {reason}" for reason in reasons]
+        self.failures += [printable(f"{clip}: {reason}") for reason in reasons]
 
     def scored(self, column: str) -> int:
-        """Return how many clips have a score in a column."""
-        return sum(not math.isnan(row[column]) for row in self.rows.values())
+        """Return how many clips have a finite score in a column: those of its mean."""
+        return sum(math.isfinite(row[column]) for row in self.rows.values())
+
+    def infinite(self) -> dict[str, list[str]]:
+        """Return the clips of an infinite score, by column, if there are any."""
+        return infinite_scores(self.rows)
 
     def means(self) -> dict[str, float]:
-        """Return each column's mean over the clips that could be scored."""
+        """Return each column's mean over the clips of a finite score; else NaN."""
         means = {}
         for name in self.metrics:
             weight = METRICS[name].weight
@@ -67,7 +74,7 @@ class ScoreTable:
                 pairs = [
                     (row[column], row[weight] if weight and column != weight else 1)
                     for row in self.rows.values()
-                    if not math.isnan(row[column])
+                    if math.isfinite(row[column])
                 ]
                 total = sum(w for _, w in pairs)
                 means[column] = (
@@ -81,27 +88,32 @@ class ScoreTable:
         writer = csv.writer(file)
         writer.writerow(["clip", *self.columns])
         for clip, row in self.rows.items():
-            scores = [row[column] for column in self.columns]
-            writer.writerow([clip, *("" if math.isnan(s) else s for s in scores)])
+            scores = (row[column] for column in self.columns)
+            writer.writerow(
+                [to_cell(clip), *("" if math.isnan(s) else s for s in scores)]
+            )
         return file.getvalue()
 
     def json(self, **facts: object) -> str:
         """Return means, counts, failures and rows as JSON, with further facts."""
-        content = {
-            **facts,
-            "clips": len(self.rows),
-            "means": self.means(),
-            "scored": {column: self.scored(column) for column in self.columns},
-            "failures": self.failures,
-            "scores": self.rows,
-        }
-        return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+        return as_json(
+            {
+                **facts,
+                "clips": len(self.rows),
+                "means": self.means(),
+                "scored": {column: self.scored(column) for column in self.columns},
+                "infinite": self.infinite(),
+                "failures": self.failures,
+                "scores": self.rows,
+            }
+        )
 
     def markdown(self) -> str:
-        """Return the means as a Markdown table, and the failures below it."""
+        """Return the means as a Markdown table, and below it what they leave out."""
         lines = ["| metric | mean | clips |", "| --- | ---: | ---: |"]
         for column, mean in self.means().items():
             lines.append(f"| {HEADINGS[column]} | {mean:.3f} | {self.scored(column)} |")
+        lines += infinite_lines(self.infinite())
         if self.failures:
             lines += ["", "Not scored, and left out of that mean:", ""]
             lines += [f"* {failure}" for failure in self.failures]
@@ -111,26 +123,43 @@ class ScoreTable:
         """Write `scores.csv`, `scores.json` and `scores.md` into a folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "scores.csv", self.csv())
-        write_atomically(folder / "scores.json", self.json(**facts))
-        write_atomically(folder / "scores.md", self.markdown())
+        write_text(folder / "scores.csv", self.csv())
+        write_text(folder / "scores.json", self.json(**facts))
+        write_text(folder / "scores.md", self.markdown())
 
 
-def write_atomically(path: str | os.PathLike, content: str) -> None:
-    """Write a text file so that it is whole or as it was."""
-    partial = Path(f"{path}.partial")
-    try:
-        partial.write_text(content, encoding="utf-8", newline="")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+def infinite_scores(rows: dict[str, dict[str, float]]) -> dict[str, list[str]]:
+    """Return the clips of an infinite score, by column: SI-SDR of a clip to itself."""
+    found: dict[str, list[str]] = {}
+    for clip, row in rows.items():
+        for column, score in row.items():
+            if math.isinf(score):
+                found.setdefault(column, []).append(clip)
+    return found
+
+
+def infinite_lines(infinite: dict[str, list[str]]) -> list[str]:
+    """Return lines of Markdown on infinite scores, which no mean holds."""
+    lines = []
+    for column, clips in infinite.items():
+        names = ", ".join(printable(clip) for clip in clips)
+        lines += [
+            "",
+            f"{HEADINGS.get(column, column)} is infinite, and left out of the mean, of "
+            f"{len(clips)} clip(s), equal to the clean speech: {names}.",
+        ]
+    return lines
+
+
+def as_json(content: object) -> str:
+    """Return a value as JSON that every reader takes: NaN null, infinities as text."""
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
 
 
 def _finite(value: object) -> object:
-    """Return a copy that JSON can hold: NaN as null, infinities as their names."""
     if isinstance(value, dict):
         return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(entry) for entry in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
@@ -147,11 +176,11 @@ def read_scores(path: str | os.PathLike) -> dict[str, dict[str, float]]:
     ValueError
         When it is no table of scores.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if rows and "clip" not in rows[0]:
-        raise ValueError(f"{path} has no column 'clip': it is no table of scores.")
-    return {
-        row.pop("clip"): {name: float(v or "nan") for name, v in row.items()}
-        for row in rows
-    }
+    scores = {}
+    for row in read_rows(path, "clip"):
+        clip = from_cell(row.pop("clip"))
+        try:
+            scores[clip] = {name: float(v or "nan") for name, v in row.items()}
+        except ValueError as error:
+            raise ValueError(f"{printable(path)}: clip {clip!r}: {error}.") from error
+    return scores

@@ -26,52 +26,40 @@ def wer(
     savedir: str | os.PathLike | None = None,
     transcript: str | None = None,
 ) -> dict[str, float]:
-    """Word error rate of one clip, by a recogniser in SpeechBrain's format.
+    """Word error rate in percent, and the number of words in the reference.
 
-    Words are compared in upper case and without punctuation; an apostrophe within a
-    word stays (`DON'T`), a hyphen parts two. A silent enhanced clip is not refused: it
-    has no words, which is an error rate of 100 %.
+    The rate of several clips is their mean weighed by their words. Words are compared
+    in upper case and without punctuation; an apostrophe within a word stays (`DON'T`),
+    a hyphen parts two. A silent enhanced clip is not refused: it has no words, which is
+    an error rate of 100 %. Undefined where a clip is shorter than 0.1 s, and where the
+    reference has no words, or there is none.
 
     Arguments
     ---------
-    enhanced : np.ndarray
-        Waveform, `[samples]`, of at least 0.1 s. The recogniser hears it whole: what it
-        takes in memory for a long one is the recogniser's matter.
-    clean : np.ndarray, optional
-        Waveform, `[samples]`; transcribed for the reference if there is no transcript.
-    sample_rate : int
-        Sampling rate in Hz; clips are resampled to the recogniser's.
+    enhanced, clean, sample_rate
+        As of all metrics. The recogniser hears a clip whole: what it takes in memory
+        for a long one is the recogniser's matter. The clean clip is transcribed for the
+        reference if there is no transcript.
     source : str
         Folder or hub name of an `EncoderASR` or `EncoderDecoderASR`, such as
         `speechbrain/asr-crdnn-rnnlm-librispeech`. Its `hyperparams.yaml` is executed:
         use sources that you trust.
-    savedir : str or os.PathLike, optional
+    savedir : path, optional
         Where the recogniser's files are put; without, the hub's cache.
     transcript : str, optional
         The words that were said.
-
-    Returns
-    -------
-    dict of str to float
-        `wer` in percent, and `wer_words`, the number of words in the reference: the
-        rate of several clips is their mean weighed by it.
-
-    Raises
-    ------
-    ValueError
-        When a clip is too short, or the reference has no words, or there is none.
 
     Example
     -------
     >>> wer(np.ones(160), source="speechbrain/asr-crdnn-rnnlm-librispeech")
     Traceback (most recent call last):
-    ValueError: WER: 0.010 s of the enhanced clip are too short, 0.1 are needed
+    ValueError: WER: the enhanced clip has 0.010 s, and at least 0.1 s can be scored
     """
     for name, clip in (("enhanced", enhanced), ("clean", clean)):
         if clip is not None and len(clip) < MIN_SECONDS * sample_rate:
             raise ValueError(
-                f"WER: {len(clip) / sample_rate:.3f} s of the {name} clip are too "
-                f"short, {MIN_SECONDS} are needed"
+                f"WER: the {name} clip has {len(clip) / sample_rate:.3f} s, and at "
+                f"least {MIN_SECONDS} s can be scored"
             )
     if transcript is None:
         if clean is None:

@@ -59,5 +59,5 @@ def test_the_audio_is_that_of_the_file(audio):
 
 def test_an_unreadable_file_is_named(audio, tmp_path):
     audio["clip </script>"]["ours"] = tmp_path / "gone.wav"
-    with pytest.raises(ValueError, match="gone.wav does not exist"):
+    with pytest.raises(ValueError, match="gone.wav: there is no such file"):
         listening_page(audio, {}, {}, "Title")

@@ -18,7 +18,7 @@ def test_a_clip_that_diverges_has_no_further_passes(noisy, tmp_path):
     assert [p.name for p in sorted((out / "explodes").iterdir())] == ["000", "002"]
     tables = self_consistency({"explodes": explodes}, noisy, noisy, 5, ["estoi"], out)
     assert tables["explodes"][5].scored("estoi") == 0
-    assert "005/clip0.wav does not exist" in tables["explodes"][5].failures[0]
+    assert "005/clip0.wav: there is no such file" in tables["explodes"][5].failures[0]
 
 
 def test_curves_and_spectrograms(noisy, tmp_path):

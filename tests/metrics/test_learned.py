@@ -3,14 +3,14 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from speechbrain_mal.metrics.learned import one_thread, require, weights_file
+from speechbrain_mal.metrics.learned import LearnedMetric, one_thread
 
 
 def test_weights_are_fetched_once(tmp_path):
     source, cached = tmp_path / "source.tar", tmp_path / "cache" / "weights.tar"
     source.write_bytes(b"weights")
     for _ in range(2):  # the second time without the source
-        path = weights_file("X", None, str(cached), source.as_uri())
+        path = LearnedMetric("X", cached=str(cached), url=source.as_uri()).weights(None)
         assert path == str(cached) and cached.read_bytes() == b"weights"
         source.unlink(missing_ok=True)
     assert [*cached.parent.iterdir()] == [cached]
@@ -24,21 +24,11 @@ def test_what_is_said_without_a_network(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.hub.urlopen", fail)
     cached = tmp_path / "weights.tar"
     with pytest.raises(FileNotFoundError) as error:
-        weights_file("X", None, str(cached), "https://example.org/weights.tar")
+        url = "https://example.org/weights.tar"
+        LearnedMetric("X", cached=str(cached), url=url).weights(None)
     for part in (str(cached), "https://example.org/weights.tar", "`weights`"):
         assert part in str(error.value)
     assert not cached.exists()
-
-
-def test_the_users_file_must_exist(tmp_path):
-    with pytest.raises(FileNotFoundError, match="X: no weights at .*mine.tar$"):
-        weights_file("X", tmp_path / "mine.tar", "unused", "unused")
-
-
-def test_a_missing_package_names_the_extra():
-    message = r"X needs nothing_like_it: pip install 'speechbrain-mal\[eval\]'"
-    with pytest.raises(ModuleNotFoundError, match=message):
-        require("X", "nothing_like_it")
 
 
 def test_threads_are_given_back_after_an_error():

@@ -6,9 +6,9 @@ from speechbrain_mal.metrics.mel_cepstrum import mel_cepstrum
 
 
 @pytest.fixture
-def frames(sample_pairs):
-    clip = sample_pairs["p232_001"][0]
-    return np.lib.stride_tricks.sliding_window_view(clip, 512)[::2000] * np.hanning(512)
+def frames(sample):
+    windows = np.lib.stride_tricks.sliding_window_view(sample.noisy, 512)
+    return windows[::2000] * np.hanning(512)
 
 
 def log_spectrum(cepstrum, warping, n_bins=257):

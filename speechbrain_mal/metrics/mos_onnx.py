@@ -1,0 +1,240 @@
+"""Opinion scores by ONNX models: DNSMOS, SIGMOS and ScoreQ.
+
+* DNSMOS: Reddy, Gopal, Cutler, "DNSMOS P.835", ICASSP 2022, and "DNSMOS", ICASSP 2021.
+  The networks are those inside the package `speechmos`; around them is Microsoft's
+  `dnsmos_local.py` (DNS Challenge), not the package's function, which refuses samples
+  beyond 1.0 and computes on as many threads as it finds.
+* SIGMOS: Ristea et al., "ICASSP 2024 Speech Signal Improvement Challenge" (arXiv
+  2401.14444), ITU-T P.804; the definition is the challenge's `sigmos.py`.
+* ScoreQ: Ragano, Skoglund, Hines, NeurIPS 2024, on wav2vec 2.0. The definition is the
+  package `scoreq` 1.0's; importing it would fetch a model, and it scores files only.
+"""
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from scipy import signal
+
+from speechbrain_mal.metrics.learned import LearnedMetric
+
+DNSMOS = LearnedMetric("DNSMOS", 16000)
+SEGMENT_SECONDS = 9.01
+SEGMENT = 144160  # samples
+# From the network's outputs to the scale of P.835, highest power first.
+POLYNOMIALS = {
+    "sig": (-0.08397278, 1.22083953, 0.0052439),
+    "bak": (-0.13166888, 1.60915514, -0.39604546),
+    "ovrl": (-0.06766283, 1.11546468, 0.04602535),
+}
+
+_FILE = "model-sigmos_1697718653_41d092e8-epo-200.onnx"
+SIGMOS = LearnedMetric(
+    "SIGMOS",
+    seconds=(0.15, np.inf),  # the network halves its frames four times
+    cached=f"~/.cache/sigmos/{_FILE}",
+    url=f"https://github.com/microsoft/SIG-Challenge/raw/main/ICASSP2024/sigmos/{_FILE}",
+)
+SIGMOS_RATE = 48000  # Hz
+WINDOW, HOP = 960, 480  # samples
+COMPRESSION = 0.3  # power of the magnitudes
+# In the order of the network's outputs.
+SCORES = ("col", "disc", "loud", "noise", "reverb", "sig", "ovrl")
+
+SCOREQ = LearnedMetric(
+    "ScoreQ",
+    16000,
+    # From wav2vec 2.0's first frame to where its attention, which needs memory with the
+    # square of the frames, takes 0.4 GB a layer.
+    seconds=(0.025, 60),
+    cached="~/.cache/scoreq/onnx-models/",  # as the package has it
+    url="https://zenodo.org/records/15739280/files/",
+)
+STRIDE = 320  # samples of a frame: clips are filled up to a multiple
+DOMAINS = {"natural": "telephone", "synthetic": "synthetic"}  # and the files' names
+
+
+def dnsmos(
+    enhanced: np.ndarray, clean: np.ndarray | None = None, sample_rate: int = 16000
+) -> dict[str, float]:
+    """DNSMOS: speech, background, overall (P.835) and P.808's overall; about 1 to 5.
+
+    The mean over segments of 9.01 s, one a second; a shorter clip is repeated until it
+    fills one. Any length but silence is defined, though a clip without a word in it
+    gets a number that means nothing. The level matters.
+
+    Example
+    -------
+    >>> noise = 0.1 * np.random.default_rng(0).standard_normal(16000)
+    >>> {name: round(score, 1) for name, score in dnsmos(noise).items()}
+    {'dnsmos_sig': 1.1, 'dnsmos_bak': 1.1, 'dnsmos_ovrl': 1.1, 'dnsmos_p808': 2.1}
+    """
+    clip = DNSMOS.clip(enhanced, sample_rate)
+    spec = find_spec("speechmos")  # importing it would import all its metrics
+    if spec is None:
+        DNSMOS.require("speechmos")
+    folder = Path(spec.origin).parent / "dnsmos_models"
+    p835, p808 = (
+        DNSMOS.session(str(folder / name))
+        for name in ("sig_bak_ovr.onnx", "model_v8.onnx")
+    )
+    scores = []
+    for segment in dnsmos_segments(clip):
+        raw = p835.run(None, {"input_1": segment[None]})[0][0].astype(np.float64)
+        fitted = map(np.polyval, POLYNOMIALS.values(), raw)
+        features = {"input_1": _mel_spectrogram(segment[:-160])[None]}
+        scores.append([*fitted, p808.run(None, features)[0][0, 0]])
+    means = np.mean(scores, axis=0, dtype=float).tolist()
+    names = [f"dnsmos_{name}" for name in (*POLYNOMIALS, "p808")]
+    return dict(zip(names, means, strict=True))
+
+
+def dnsmos_segments(clip: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the segments of a clip of 16 kHz that the official script scores.
+
+    It computes a segment's end in this way and drops segments that rounding made a
+    sample short: those from the 7th to the 23rd second and more after the 119th. What
+    is published as DNSMOS does without them.
+    """
+    while len(clip) < SEGMENT:
+        clip = np.concatenate([clip, clip])
+    rate = DNSMOS.sample_rate
+    for second in range(int(len(clip) // rate - SEGMENT_SECONDS) + 1):
+        segment = clip[second * rate : int((second + SEGMENT_SECONDS) * rate)]
+        if len(segment) == SEGMENT:
+            yield segment
+
+
+def _mel_spectrogram(segment: np.ndarray) -> np.ndarray:
+    """Return P.808's features, `[frames, 120]`: 1 the maximum, -1 80 dB below."""
+    librosa = DNSMOS.require("librosa")
+    power = librosa.feature.melspectrogram(
+        y=segment, sr=DNSMOS.sample_rate, n_fft=321, hop_length=160, n_mels=120
+    )
+    return (librosa.power_to_db(power, ref=np.max).T + 40) / 40
+
+
+def sigmos(
+    enhanced: np.ndarray,
+    clean: np.ndarray | None = None,
+    sample_rate: int = 16000,
+    *,
+    weights: str | os.PathLike | None = None,
+    peak_db: float | None = -10.0,
+) -> dict[str, float]:
+    """SIGMOS: seven scores, 1 to 5; higher is better for all.
+
+    The clip, of 0.15 s at least, is scored at one peak level, so that enhancers are not
+    told apart by their gain, and at 48 kHz: lower rates are resampled by the Fourier
+    transform, as in the published estimator, and leave the upper bands empty, which is
+    heard as coloration.
+
+    Arguments
+    ---------
+    enhanced, clean, sample_rate
+        As of all metrics.
+    weights : path, optional
+        The ONNX model. Without, that of `~/.cache/sigmos`, fetched from the challenge's
+        repository if it isn't there.
+    peak_db : float, optional
+        Peak level in dBFS to which the clip is scaled first, as S. R. Phaye et al.
+        (Interspeech 2025) do. None: as it is, which the published estimator scores.
+
+    Example
+    -------
+    >>> sigmos(np.ones(16000), weights="nowhere/sigmos.onnx")
+    Traceback (most recent call last):
+    FileNotFoundError: SIGMOS: no weights at nowhere/sigmos.onnx
+    """
+    clip = SIGMOS.clip(enhanced, sample_rate)
+    session = SIGMOS.session(SIGMOS.weights(weights))
+    if sample_rate != SIGMOS_RATE:
+        clip = signal.resample(clip, -(-len(clip) * SIGMOS_RATE // sample_rate))
+    if peak_db is not None:
+        clip = clip * (10 ** (peak_db / 20) / np.abs(clip).max())
+    features = {session.get_inputs()[0].name: sigmos_features(clip)}
+    scores = session.run(None, features)[0][0]
+    return {f"sigmos_{name}": float(x) for name, x in zip(SCORES, scores, strict=True)}
+
+
+def sigmos_features(clip: np.ndarray) -> np.ndarray:
+    """Return compressed magnitudes, real and imaginary parts, `[1, 3, frames, 481]`."""
+    frames = -(-len(clip) // HOP) + 1  # half a window of zeros in front, zeros behind
+    padded = np.pad(clip.astype(float), (HOP, frames * HOP - len(clip)))
+    padded = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
+    window = np.sin(np.pi * np.arange(WINDOW) / WINDOW)  # the root of a Hann window
+    spectrum = np.fft.rfft(padded * window)
+    power = np.maximum(np.abs(spectrum) ** 2, 1e-12)
+    compressed = power ** ((COMPRESSION - 1) / 2) * spectrum
+    parts = [power ** (COMPRESSION / 2), compressed.real, compressed.imag]
+    return np.stack(parts)[None].astype(np.float32)
+
+
+def scoreq(
+    enhanced: np.ndarray,
+    clean: np.ndarray | None = None,
+    sample_rate: int = 16000,
+    *,
+    domain: str = "natural",
+    weights: str | os.PathLike | None = None,
+) -> float:
+    """ScoreQ without a reference: a mean opinion score, about 1 to 5, of 0.025 to 60 s.
+
+    Arguments
+    ---------
+    enhanced, clean, sample_rate
+        As of all metrics.
+    domain : str
+        `natural` speech or `synthetic` speech: the data that the model was trained on.
+    weights : path, optional
+        The ONNX model of that domain. Without, the package's place for it in
+        `~/.cache/scoreq`, fetched from Zenodo if it isn't there.
+
+    Example
+    -------
+    >>> scoreq(np.ones(16000), weights="nowhere/adapt_nr_telephone.onnx")
+    Traceback (most recent call last):
+    FileNotFoundError: ScoreQ: no weights at nowhere/adapt_nr_telephone.onnx
+    """
+    clip = SCOREQ.clip(enhanced, sample_rate)
+    return float(_scoreq(clip, "adapt_nr", domain, weights).item())
+
+
+def scoreq_ref(
+    enhanced: np.ndarray,
+    clean: np.ndarray,
+    sample_rate: int = 16000,
+    *,
+    domain: str = "natural",
+    weights: str | os.PathLike | None = None,
+) -> float:
+    """ScoreQ with a reference: the distance of two embeddings, from 0 (identical).
+
+    Arguments are those of `scoreq`; here `clean` is needed, and may be any clean
+    speech.
+
+    Example
+    -------
+    >>> scoreq_ref(np.ones(16000), np.zeros(16000))
+    Traceback (most recent call last):
+    ValueError: ScoreQ: the clean clip is silent
+    """
+    clips = [
+        SCOREQ.clip(clip, sample_rate, which)
+        for which, clip in (("enhanced", enhanced), ("clean", clean))
+    ]
+    first, second = (_scoreq(clip, "fixed_nmr", domain, weights) for clip in clips)
+    return float(np.linalg.norm(first - second))
+
+
+def _scoreq(
+    clip: np.ndarray, mode: str, domain: str, weights: str | os.PathLike | None
+) -> np.ndarray:
+    if domain not in DOMAINS:
+        raise ValueError(f"ScoreQ: no domain {domain!r}, choose from {[*DOMAINS]}")
+    path = SCOREQ.weights(weights, f"{mode}_{DOMAINS[domain]}.onnx")
+    session = SCOREQ.session(path)
+    padded = np.pad(clip, (0, -len(clip) % STRIDE))
+    return session.run(None, {session.get_inputs()[0].name: padded[None]})[0]

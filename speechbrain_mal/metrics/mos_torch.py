@@ -1,0 +1,131 @@
+"""Opinion scores by networks in torch: Distill-MOS and NISQA.
+
+* Distill-MOS: Stahl, Gamper, "Distillation and pruning for scalable self-supervised
+  representation-based speech quality assessment", ICASSP 2025; package `distillmos`,
+  with its weights.
+* NISQA: Mittag et al., Interspeech 2021; the network and its features are torchmetrics'
+  port of version 2.0. The weights are CC BY-NC-SA 4.0.
+"""
+
+import contextlib
+import functools
+import math
+import os
+
+import numpy as np
+import torch
+
+from speechbrain_mal.metrics.learned import LearnedMetric, one_thread
+from speechbrain_mal.metrics.level import set_level
+
+DISTILLMOS = LearnedMetric("Distill-MOS", 16000)
+SEGMENT = 122880  # samples, 7.68 s
+MAX_HOP = 16000
+
+NISQA = LearnedMetric(
+    "NISQA",
+    seconds=(0.14, 52),  # one window of 15 frames to 1300 segments of 4 windows
+    cached="~/.torchmetrics/NISQA/nisqa.tar",  # as torchmetrics has it
+    url="https://github.com/gabrielmittag/NISQA/raw/refs/heads/master/weights/nisqa.tar",
+)
+# In the order of the network's outputs, which is not that of the papers.
+DIMENSIONS = ("mos", "noi", "dis", "col", "loud")
+
+
+def distillmos(
+    enhanced: np.ndarray, clean: np.ndarray | None = None, sample_rate: int = 16000
+) -> float:
+    """Distill-MOS, 1 to 5: the mean over segments.
+
+    Segments of 7.68 s begin at most a second apart; zeros fill a shorter clip, so any
+    length but silence is defined. Each is scaled to a peak of 1: the level doesn't
+    matter.
+
+    Example
+    -------
+    >>> noise = 0.1 * np.random.default_rng(0).standard_normal(16000)
+    >>> round(distillmos(noise), 1)
+    2.3
+    """
+    clip = DISTILLMOS.clip(enhanced, sample_rate)
+    clip = np.pad(clip, (0, max(SEGMENT - len(clip), 0)))
+    beyond = len(clip) - SEGMENT
+    model = _distillmos()
+    scores = []
+    # One segment at a time: the package's own batch of them takes 30 MB a second.
+    with one_thread():
+        for part in np.linspace(0, 1, math.ceil(beyond / MAX_HOP) + 1):
+            start = int(part * beyond)
+            segment = torch.from_numpy(clip[None, start : start + SEGMENT])
+            scores.append(model(segment).item())
+    return sum(scores) / len(scores)
+
+
+@functools.lru_cache
+def _distillmos():
+    package = DISTILLMOS.require("distillmos")
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        model = package.ConvTransformerSQAModel(segmenting_in_forward=False)
+    return model.eval()
+
+
+def nisqa(
+    enhanced: np.ndarray,
+    clean: np.ndarray | None = None,
+    sample_rate: int = 16000,
+    *,
+    weights: str | os.PathLike | None = None,
+    level_db: float | None = -26.0,
+) -> dict[str, float]:
+    """NISQA: overall, noisiness, discontinuity, coloration, loudness; about 1 to 5.
+
+    Higher is better for all. The clip, of 0.14 to 52 s, is scored at its own sampling
+    rate (the mel filters go up to 20 kHz). Undefined where it is silent or has no
+    active speech level.
+
+    Arguments
+    ---------
+    enhanced, clean, sample_rate
+        As of all metrics.
+    weights : path, optional
+        The file `nisqa.tar`. Without, `~/.torchmetrics/NISQA/nisqa.tar`, fetched from
+        NISQA's repository if it isn't there.
+    level_db : float, optional
+        Active speech level (ITU-T P.56) in dBov to which the clip is scaled first, so
+        that enhancers are not told apart by their gain. None: as it is, which is what
+        NISQA's own program and torchmetrics score.
+
+    Example
+    -------
+    >>> nisqa(np.ones(16000), weights="nowhere/nisqa.tar")
+    Traceback (most recent call last):
+    FileNotFoundError: NISQA: no weights at nowhere/nisqa.tar
+    """
+    clip = NISQA.clip(enhanced, sample_rate)
+    package = _nisqa_package()
+    model, settings = _nisqa(NISQA.weights(weights))
+    if level_db is not None:
+        try:
+            clip = set_level(clip, sample_rate, level_db)
+        except ValueError as error:
+            raise ValueError(f"NISQA: {error}") from error
+    with one_thread():
+        mel = package._get_librosa_melspec(clip[None], sample_rate, settings)
+        segments, count = package._segment_specs(torch.from_numpy(mel), settings)
+        scores = model(segments, count.expand(1))[0]
+    names = [f"nisqa_{name}" for name in DIMENSIONS]
+    return dict(zip(names, scores.tolist(), strict=True))
+
+
+def _nisqa_package():
+    for module in ("librosa", "requests"):  # which torchmetrics only misses when called
+        NISQA.require(module)
+    return NISQA.require("torchmetrics.functional.audio.nisqa")
+
+
+@functools.lru_cache
+def _nisqa(path: str):
+    checkpoint = torch.load(path, "cpu", weights_only=True)
+    model = _nisqa_package()._NISQADIM(checkpoint["args"])
+    model.load_state_dict(checkpoint["model_state_dict"])
+    return model.eval(), checkpoint["args"]

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from speechbrain_mal.metrics.waveforms import (
+    check_clips,
+    least_squares_scaled,
+    loizou_frames,
+    resample,
+    windowed_frames,
+)
+
+
+def test_blocks_hold_each_whole_frame_once():
+    clip = np.arange(10_003.0)
+    window = np.array([1.0, 2, 3])
+    blocks = list(windowed_frames(clip, window, hop_length=2))
+    assert len(blocks) > 1
+    starts = np.arange(0, len(clip) - 2, 2)
+    expected = clip[starts[:, None] + np.arange(3)] * window
+    assert (np.concatenate(blocks) == expected).all()
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+def test_loizou_s_frames(rate):
+    clip = np.ones(rate)
+    enhanced, clean = next(loizou_frames("LLR", 2 * clip, clip, rate))
+    length = round(0.03 * rate)
+    # int(samples / hop - length / hop), as his programs count
+    assert clean.shape == (int((rate - length) / (length // 4)), length)
+    window = np.sin(np.pi * np.arange(1, length + 1) / (length + 1)) ** 2
+    np.testing.assert_allclose(clean[0], window, atol=1e-12)
+    np.testing.assert_allclose(enhanced, 2 * clean, atol=1e-12)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
+def test_a_tone_stays_that_tone(rate):
+    tone = np.sin(2 * np.pi * 1000 * np.arange(rate) / rate)
+    expected = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
+    result = resample(tone, rate, 16000)
+    assert len(result) == 16000
+    # The ripple of scipy's Kaiser filter (beta 5, 53 dB); the ends miss samples.
+    np.testing.assert_allclose(result[500:-500], expected[500:-500], atol=5e-3)
+    assert resample(tone, rate, rate) is tone
+
+
+def test_no_other_gain_is_nearer(sample):
+    scaled = least_squares_scaled(-0.3 * sample.noisy, sample.clean)
+    best = np.linalg.norm(scaled - sample.clean)
+    for gain in (0.98, 1.02):
+        assert np.linalg.norm(gain * scaled - sample.clean) > best
+    whole = np.full(100000, 30000, dtype=np.int16)  # whose squares would overflow
+    assert least_squares_scaled(whole, whole)[0] == pytest.approx(30000)
+    assert not least_squares_scaled(np.zeros(8), np.ones(8)).any()
+
+
+def test_clips_are_named():
+    clip = np.ones(16000)
+    check_clips("X", 16000, (1, 1), clean=clip)
+    with pytest.raises(ValueError, match="X: the noisy clip is silent"):
+        check_clips("X", 16000, clean=clip, noisy=0 * clip)
+    with pytest.raises(ValueError, match="the clean clip has 1.000 s, and at most 0.9"):
+        check_clips("X", 16000, (0, 0.9), clean=clip)
