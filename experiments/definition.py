@@ -24,10 +24,9 @@ class System:
     name : str
         Of its results.
     recipe : str
-        The recipe's YAML, without its ending.
+        Its flags of the recipe, by their name in `experiments/systems.yaml`.
     overrides : dict
-        Settings that differ from the experiment's; a dict for those in a fragment that
-        the YAML includes, such as `mal: {weight: 0.3}`.
+        Settings that differ from these and the experiment's.
     needs : str, optional
         Setting without which it can't be trained, such as `wavlm_source`.
     when_named : bool

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -60,7 +59,10 @@ def train(
     _check_settings(folder, overrides)
     start = {step.name: (read_record(step) or {}).get("id") for step in needs}
     _check_start(folder, start)
-    overrides |= {
+    recipe = place.root / experiment.recipe
+    overrides = {
+        **recipe_flags(system.recipe, place.root, recipe),
+        **overrides,
         "data_folder": str(place.data_folder),
         "output_folder": str(folder),
         "metric_jobs": place.jobs,
@@ -68,15 +70,9 @@ def train(
     if system.needs:
         overrides[system.needs] = place.given[system.needs]
     if needs:
+        overrides["number_of_epochs"] = 0
         overrides["baseline_folder"] = str(place.run(experiment.baseline, seed))
-    recipe = place.root / experiment.recipe
-    file = recipe / "hparams" / f"{system.recipe}.yaml"
-    inner = {key: value for key, value in overrides.items() if isinstance(value, dict)}
-    if inner := {k: v for k, v in inner.items() if k != "metric_options"}:
-        text = with_fragments(file.read_text(encoding="utf-8"), file.parent, inner)
-        file = place.output / ".steps" / system.name / f"{seed}.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, text)
+    file = recipe / "hparams" / "train.yaml"
     command = [sys.executable, str(recipe / "train.py"), str(file), "--noprogressbar"]
     command.append(f"--device={place.device}")
     command += [
@@ -84,7 +80,6 @@ def train(
         if not isinstance(value, str)
         else f"--{key}={value}"
         for key, value in overrides.items()
-        if key not in inner
     ]
     _call(command, place, folder / LOG, lock)
     meta = read_run(folder).checkpoint.meta
@@ -154,41 +149,26 @@ def _check_start(folder: Path, start: Mapping[str, str | None]) -> None:
     write_text(file, json.dumps(start) + "\n")
 
 
-def with_fragments(text: str, folder: Path, settings: Mapping[str, Mapping]) -> str:
-    r"""Return a recipe's YAML with settings of the fragments that it includes.
+def recipe_flags(name: str, root: Path, recipe: Path) -> dict[str, Any]:
+    """Return a system's flags of the recipe's `train.yaml`.
 
     Arguments
     ---------
-    text : str
-        The YAML. Its `!include:`s become absolute, so that it can stand anywhere.
-    folder : path
-        Where it was.
-    settings : mapping of str to mapping
-        Settings by the key that includes the fragment, on a line of its own.
+    name : str
+        One of `experiments/systems.yaml`.
+    root, recipe : path
+        The project, and the recipe's folder.
 
     Raises
     ------
     ValueError
-        When no line includes a fragment under a key.
-
-    Example
-    -------
-    >>> text = "mal: !include:mal.yaml\n"
-    >>> print(with_fragments(text, Path("/hparams"), {"mal": {"weight": 0.3}}), end="")
-    mal: !include:/hparams/mal.yaml
-        weight: 0.3
+        When the system is unknown.
     """
-
-    def absolute(match: re.Match) -> str:
-        path = folder / match.group(1)
-        return f"!include:{os.path.normpath(path)}"
-
-    text = re.sub(r"!include:(\S+)", absolute, text)
-    for key, values in settings.items():
-        lines = "".join(f"\n    {k}: {json.dumps(v)}" for k, v in values.items())
-        text, found = re.subn(
-            rf"^({re.escape(key)}: !include:\S+)$", rf"\1{lines}", text, flags=re.M
-        )
-        if not found:
-            raise ValueError(f"The recipe includes no fragment as {key!r}.")
-    return text
+    file = root / "experiments" / "systems.yaml"
+    systems = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if name not in systems:
+        raise ValueError(f"{file} has no {name!r}: it has {', '.join(systems)}.")
+    flags = {"system": name, **systems[name]}
+    if "loss_file" in flags:
+        flags["loss_file"] = os.path.normpath(recipe / flags["loss_file"])
+    return flags

@@ -1,11 +1,66 @@
 """What the settings of a run have to agree on, told before it trains."""
 
+import io
+import os
+from collections.abc import Mapping
 from types import SimpleNamespace
 
+from hyperpyyaml.core import recursive_update
+from ruamel.yaml import YAML
 from torch import nn
 
 from speechbrain_mal.contracts import Enhancer
 from speechbrain_mal.metrics.registry import check_metrics, columns
+
+
+def with_loss_file(hparams_file: str | os.PathLike, overrides: str | Mapping) -> str:
+    """Return a recipe's overrides with those of the file that its `loss_file` names.
+
+    Such a file has overrides of the recipe's YAML, as the command line has them; what
+    the command line says counts for more. Its `!ref`s see the whole recipe.
+
+    Arguments
+    ---------
+    hparams_file : path
+        The recipe's YAML.
+    overrides : str or mapping
+        Overrides of the command line, as `speechbrain.parse_arguments` returns them.
+
+    Returns
+    -------
+    str
+        YAML for `load_hyperpyyaml` and `create_experiment_directory`.
+
+    Raises
+    ------
+    ValueError
+        When there is no such file.
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> _ = (folder / "train.yaml").write_text("mal_weight: 1\nloss_file: null")
+    >>> other = folder / "other.yaml"
+    >>> _ = other.write_text("mal_weight: 0\nloss: {l1: !new:torch.nn.L1Loss}")
+    >>> print(with_loss_file(folder / "train.yaml", f"loss_file: {other}"))
+    mal_weight: 0
+    loss: {l1: !new:torch.nn.L1Loss}
+    loss_file: /.../other.yaml
+    """
+    yaml = YAML()
+    with open(hparams_file, encoding="utf-8") as file:
+        path = (yaml.load(file) or {}).get("loss_file")
+    given = yaml.load(overrides) if isinstance(overrides, str) else overrides
+    path, merged = (given or {}).get("loss_file", path), {}
+    if path is not None:
+        if not os.path.isfile(path):
+            raise ValueError(f"loss_file {path} is no file: recipes/losses has some.")
+        with open(path, encoding="utf-8") as file:
+            merged = yaml.load(file)
+    recursive_update(merged, given or {})
+    text = io.StringIO()
+    yaml.dump(merged, text)
+    return text.getvalue()
 
 
 def check_settings(h: SimpleNamespace, loss: nn.Module, enhancer: nn.Module) -> None:

@@ -2,8 +2,9 @@
 
 usage: recipe_run.py OUTPUT SYSTEM KILL_AT [--key value ...]
 
-SYSTEM is one of recipes/VoiceBank, or DNS/NAME of recipes/DNS, whose data_folder is one
-that `dns_tree.make_tree` wrote.
+SYSTEM is one of experiments/systems.yaml, for recipes/VoiceBank, or DNS/NAME for
+recipes/DNS, whose data_folder is one that `dns_tree.make_tree` wrote; or the path of a
+YAML that `with_conv_tasnet` wrote.
 
 KILL_AT is a number of training batches after which the process kills itself with
 SIGKILL, `save:N` to do so while it writes its Nth checkpoint, or `never`.
@@ -19,30 +20,14 @@ from pathlib import Path
 import torch
 import yaml
 from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAML
 from speechbrain.utils.distributed import run_on_main
 
-from speechbrain_mal.data import (
-    Sources,
-    mixed_dataset,
-    paired_dataset,
-    prepare_dns,
-    prepare_voicebank,
-)
+from speechbrain_mal.data import paired_dataset, prepare_dns, prepare_voicebank
+from speechbrain_mal.settings import with_loss_file
 
 ROOT = Path(__file__).parent.parent
-
-
-def recipe(name):
-    """Return a recipe's train.py as a module."""
-    path = ROOT / "recipes" / name / "train.py"
-    spec = importlib.util.spec_from_file_location(f"{name}_train", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-EnhanceBrain = recipe("VoiceBank").EnhanceBrain
-SIZES = ("channels", "hidden_size")  # of DeepFilterNet2
+SYSTEMS = yaml.safe_load((ROOT / "experiments" / "systems.yaml").read_text())
 TOY = {
     "data_folder": str(ROOT / "samples" / "voicebank"),
     "channels": 8,
@@ -55,38 +40,59 @@ TOY = {
     "ckpt_metric": "si_sdr",
     "metric_jobs": 1,
 }
-
 TOY_DNS = {
     **{key: value for key, value in TOY.items() if key != "data_folder"},
     "sample_rate": 16000,
     "clean_subsets": ["read_speech"],
     "valid_share": 0.2,
-    "noises": 1,
+    "train_mixing": {"noises": 1},
     "batch_growth": None,
     "train_examples": 48,
     "valid_examples": 4,
 }
 
 
+def recipe(name):
+    """Return a recipe's train.py as a module."""
+    path = ROOT / "recipes" / name / "train.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_train", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+EnhanceBrain = recipe("VoiceBank").EnhanceBrain
+make_mixtures = recipe("DNS").make_dataset
+
+
+def flags(system):
+    """Return a system's overrides of train.yaml, but for the baseline's folder."""
+    chosen = {"system": system, **SYSTEMS[system]}
+    if system != "baseline":
+        chosen["number_of_epochs"] = 0
+    if "loss_file" in chosen:
+        chosen["loss_file"] = str(ROOT / "recipes/DNS" / chosen["loss_file"])
+    return chosen
+
+
 def make_brain(output, system, brain_class=EnhanceBrain, run_opts=None, **overrides):
     """Return a Brain and its datasets, from the recipe's own YAML."""
-    dns = str(system).startswith("DNS/") or "dns" in Path(system).parts
+    dns = "DNS" in Path(system).parts
+    path = ROOT / "recipes" / ("DNS" if dns else "VoiceBank") / "hparams/train.yaml"
     toy = TOY_DNS if dns else TOY
-    path = _path(system)
     if Path(system).is_absolute():  # made by `with_conv_tasnet`
-        toy = {k: v for k, v in toy.items() if k not in SIZES}
+        path = Path(system)
+        toy = {k: v for k, v in toy.items() if k not in ("channels", "hidden_size")}
+    else:
+        toy = {**toy, **flags(Path(system).name)}
     overrides = {**toy, "output_folder": str(output), **overrides}
     with open(path, encoding="utf-8") as file:
-        hparams = load_hyperpyyaml(file, overrides)
+        hparams = load_hyperpyyaml(file, with_loss_file(path, overrides))
     os.makedirs(output, exist_ok=True)
-    if dns:
-        kept = ("clean_subsets", "valid_share")
-        options = {key: hparams[key] for key in kept}
-        run_on_main(
-            prepare_dns, args=[hparams["data_folder"], output, 16000], kwargs=options
-        )
-    else:
-        run_on_main(prepare_voicebank, args=[hparams["data_folder"], output])
+    prepare = prepare_dns if dns else prepare_voicebank
+    kept = ("clean_subsets", "valid_share") if dns else ()
+    options = {key: hparams[key] for key in (*kept, "sample_rate")}
+    run_on_main(prepare, args=[hparams["data_folder"], output], kwargs=options)
     brain = brain_class(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
@@ -94,50 +100,38 @@ def make_brain(output, system, brain_class=EnhanceBrain, run_opts=None, **overri
         run_opts={"noprogressbar": True, **(run_opts or {})},
         checkpointer=hparams["checkpointer"],
     )
-    if dns:
-        brain.datasets = {s: _mixtures(hparams, output, s) for s in ("train", "valid")}
-        return brain
-    brain.datasets = {
-        split: paired_dataset(
-            os.path.join(output, f"{split}.json"),
-            hparams["data_folder"],
-            hparams["train_crop"] if split == "train" else None,
-        )
-        for split in ("train", "valid", "test")
-    }
+    brain.datasets = {}
+    for split in ("train", "valid") if dns else ("train", "valid", "test"):
+        if dns:
+            brain.datasets[split] = make_mixtures(hparams, split)
+            continue
+        crop = hparams["train_crop"] if split == "train" else None
+        manifest = os.path.join(output, f"{split}.json")
+        brain.datasets[split] = paired_dataset(manifest, hparams["data_folder"], crop)
     return brain
 
 
-def _path(system):
-    if Path(system).is_absolute():
-        return Path(system)
-    recipe, _, name = system.rpartition("/")
-    return ROOT / "recipes" / (recipe or "VoiceBank") / "hparams" / f"{name}.yaml"
-
-
-def _mixtures(hparams, output, split):
-    sources = Sources(
-        {k: f"{output}/{split}_{k}.json" for k in ("clean", "noise", "rir")},
-        hparams["data_folder"],
-        hparams["sample_rate"],
-    )
-    return mixed_dataset(
-        hparams[f"{split}_mixing"], sources, hparams[f"{split}_examples"]
-    )
-
-
 def with_conv_tasnet(system, folder):
-    """Write the system's YAML with a small Conv-TasNet where DeepFilterNet2 was."""
-    text = _path(system).read_text(encoding="utf-8")
-    block = re.search(r"^model: .*\n(    .*\n)+", text, re.M).group()
-    conv_tasnet = (
-        "model: !include:../../../hparams/models/conv_tasnet.yaml\n"
-        "    filters: 32\n    channels: 16\n    hidden_size: 16\n"
-        "    blocks: 2\n    repeats: 1\n"
-    )
-    text = text.replace(block, conv_tasnet).replace("../../..", str(ROOT))
-    path = folder / f"{Path(system).name}.yaml"
-    path.write_text(re.sub(rf"^({'|'.join(SIZES)}): .*\n", "", text, flags=re.M))
+    """Write a system's YAML with the Conv-TasNet of docs/your_model.md, but smaller."""
+    dns = "DNS" in Path(system).parts
+    base = ROOT / "recipes" / ("DNS" if dns else "VoiceBank") / "hparams/train.yaml"
+    page = (ROOT / "docs" / "your_model.md").read_text(encoding="utf-8")
+    yaml, hparams = YAML(), {}
+    with open(base, encoding="utf-8") as file:
+        hparams = yaml.load(file)
+    hparams.update(flags(Path(system).name))
+    other = yaml.load(re.search(r"```yaml\n(.*?)```", page, re.S).group(1))
+    for part, size in {"N": 32, "B": 16, "H": 16, "X": 2, "R": 1}.items():
+        other["enhancer"]["masknet"][part] = size
+    other["enhancer"]["encoder"]["out_channels"] = 32
+    other["enhancer"]["decoder"]["in_channels"] = 32
+    hparams.update(other)
+    for name in ("channels", "hidden_size"):
+        del hparams[name]
+    path = Path(folder) / ("DNS" if dns else "") / f"{Path(system).name}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        yaml.dump(hparams, file)
     return path
 
 
@@ -148,19 +142,16 @@ def fit(brain):
         brain.datasets["train"],
         brain.datasets["valid"],
         train_loader_kwargs=dict(brain.hparams.train_dataloader_options),
-        valid_loader_kwargs=dict(
-            getattr(brain.hparams, "valid_dataloader_options", None)
-            or brain.hparams.test_dataloader_options
-        ),
+        valid_loader_kwargs={"batch_size": 1 if "test" in brain.datasets else 8},
     )
     return brain
 
 
 class KilledBrain(EnhanceBrain):
-    """Kill the process after some batches, or while it saves."""
+    """Kill the process after some batches."""
 
     kill_at = "never"
-    batches = saves = 0
+    batches = 0
 
     def on_fit_batch_end(self, *args):
         """Count batches."""

@@ -2,18 +2,17 @@
 """Recipe for training a speech enhancer with Model as Loss on DNS-Challenge data.
 
 To run this recipe, do the following:
-> python train.py hparams/baseline.yaml --data_folder /path/to/DNS4
-> python train.py hparams/mal_dynamic.yaml --data_folder /path/to/DNS4 \
-      --baseline_folder results/baseline/1234
+> python train.py hparams/train.yaml --data_folder /path/to/DNS4
 
 On 8 GPUs, and on two machines of 8:
-> torchrun --standalone --nproc_per_node 8 train.py hparams/baseline.yaml ...
+> torchrun --standalone --nproc_per_node 8 train.py hparams/train.yaml ...
 > torchrun --nnodes 2 --nproc_per_node 8 --rdzv_backend c10d \
-      --rdzv_endpoint FIRST_HOST:29400 train.py hparams/baseline.yaml ...
+      --rdzv_endpoint FIRST_HOST:29400 train.py hparams/train.yaml ...
 
 A run that was stopped goes on where it was when the same command is given again.
 """
 
+import dataclasses
 import os
 import sys
 
@@ -32,6 +31,7 @@ from speechbrain_mal.data import (
 )
 from speechbrain_mal.lengths import lengths_or_none
 from speechbrain_mal.metrics import clips_from_folders, evaluate
+from speechbrain_mal.settings import with_loss_file
 from speechbrain_mal.system import write_system
 
 logger = get_logger(__name__)
@@ -80,8 +80,11 @@ def make_dataset(hparams, split):
         hparams["data_folder"],
         hparams["sample_rate"],
     )
+    mixing = hparams["train_mixing"]
+    if split == "valid":  # the same mixtures in every epoch, whatever the seed
+        mixing = dataclasses.replace(mixing, seed=0)
     return mixed_dataset(
-        hparams[f"{split}_mixing"],
+        mixing,
         sources,
         hparams[f"{split}_examples"],
         hparams["skipped_files"],
@@ -111,8 +114,9 @@ def test(enhancer, name, folders, hparams):
 
 
 if __name__ == "__main__":
-    # Load hyperparameters file with command-line overrides
+    # Load hyperparameters file with the overrides of loss_file and the command line
     hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
+    overrides = with_loss_file(hparams_file, overrides)
     with open(hparams_file, encoding="utf-8") as fin:
         hparams = load_hyperpyyaml(fin, overrides)
 
@@ -153,7 +157,7 @@ if __name__ == "__main__":
         from speechbrain.utils.train_logger import TensorboardLogger
 
         hparams["tensorboard_train_logger"] = TensorboardLogger(
-            hparams["tensorboard_logs"]
+            os.path.join(hparams["output_folder"], "logs")
         )
 
     mal_brain = EnhanceBrain(
@@ -170,7 +174,7 @@ if __name__ == "__main__":
         train_set=datasets["train"],
         valid_set=datasets["valid"],
         train_loader_kwargs=hparams["train_dataloader_options"],
-        valid_loader_kwargs=hparams["valid_dataloader_options"],
+        valid_loader_kwargs={"batch_size": hparams["batch_size"]},
     )
 
     if hparams["skipped_files"].met:

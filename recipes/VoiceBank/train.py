@@ -2,9 +2,9 @@
 """Recipe for training a speech enhancer with Model as Loss on VoiceBank-DEMAND.
 
 To run this recipe, do the following:
-> python train.py hparams/baseline.yaml --data_folder /path/to/VoiceBank
-> python train.py hparams/mal_dynamic.yaml --data_folder /path/to/VoiceBank \
-      --baseline_folder results/baseline/1234
+> python train.py hparams/train.yaml --data_folder /path/to/VoiceBank
+
+README.md has the flags of the paper's other systems.
 
 A run that was stopped goes on where it was when the same command is given again.
 """
@@ -19,6 +19,7 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain_mal import MALBrain
 from speechbrain_mal.data import paired_dataset, prepare_voicebank
 from speechbrain_mal.lengths import lengths_or_none
+from speechbrain_mal.settings import with_loss_file
 from speechbrain_mal.system import write_system
 
 
@@ -46,8 +47,9 @@ class EnhanceBrain(MALBrain):
 
 
 if __name__ == "__main__":
-    # Load hyperparameters file with command-line overrides
+    # Load hyperparameters file with the overrides of loss_file and the command line
     hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
+    overrides = with_loss_file(hparams_file, overrides)
     with open(hparams_file, encoding="utf-8") as fin:
         hparams = load_hyperpyyaml(fin, overrides)
 
@@ -91,7 +93,7 @@ if __name__ == "__main__":
         from speechbrain.utils.train_logger import TensorboardLogger
 
         hparams["tensorboard_train_logger"] = TensorboardLogger(
-            hparams["tensorboard_logs"]
+            os.path.join(hparams["output_folder"], "logs")
         )
 
     mal_brain = EnhanceBrain(

@@ -20,7 +20,7 @@ class WeightedLoss(nn.Module):
         in an attribute `inputs`, such as `("noisy", "local_snr")`: it is given these of
         the batch and of the model's further outputs, or None.
     added : mapping of str to AuxiliaryLoss, optional
-        Terms of phase two, each with its weight and scale.
+        Terms of phase two, each with its weight and scale; one of weight 0 is left out.
     weights : mapping of str to float, optional
         Weight of a conventional term, 1 where not given.
 
@@ -62,7 +62,9 @@ class WeightedLoss(nn.Module):
         self.conventional = nn.ModuleDict(
             {name: as_module(term) for name, term in conventional.items()}
         )
-        self.added = nn.ModuleDict(added)
+        self.added = nn.ModuleDict(
+            {name: term for name, term in added.items() if term.weight}
+        )
         self.weights = {name: float(weights.get(name, 1.0)) for name in conventional}
         self.phase_two = False
 

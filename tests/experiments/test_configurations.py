@@ -1,32 +1,34 @@
 """The experiments that are in the repository can be read, and what they name exists."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from conftest import ROOT
-from hyperpyyaml import load_hyperpyyaml
 
 from experiments.claims import Claim
 from experiments.definition import chosen, read_experiment
 from experiments.rerun import rerun_name
-from experiments.training import with_fragments
+from experiments.training import recipe_flags
 from speechbrain_mal.metrics.registry import HEADINGS
 
 FOLDER = ROOT / "experiments"
-HPARAMS = ROOT / "recipes" / "VoiceBank" / "hparams"
 
 
 @pytest.mark.parametrize("name", ["minibank", "sweep", "last_epoch"])
 def test_recipes_take_every_setting(name):
     experiment = read_experiment(FOLDER / f"{name}.yaml")
+    recipe = ROOT / experiment.recipe
+    keys = yaml.compose((recipe / "hparams" / "train.yaml").read_text()).value
+    known = {key.value for key, _ in keys}
     for system in experiment.systems.values():
-        text = (HPARAMS / f"{system.recipe}.yaml").read_text()
-        keys = yaml.compose(text).value
-        known = {key.value for key, _ in keys}
-        overrides = experiment.overrides(system, 1)
+        overrides = recipe_flags(system.recipe, ROOT, recipe)
+        overrides |= experiment.overrides(system, 1)
         assert set(overrides) <= known, system.name
         assert system.needs is None or system.needs in known
-        inner = {k: v for k, v in overrides.items() if isinstance(v, dict)}
-        with_fragments(text, HPARAMS, inner)  # raises where there is no fragment
+        assert Path(overrides.get("loss_file", recipe)).exists()
+    with pytest.raises(ValueError, match="has no 'other'"):
+        recipe_flags("other", ROOT, recipe)
 
 
 @pytest.mark.parametrize("name", ["sweep", "last_epoch"])
@@ -48,21 +50,6 @@ def test_a_set_with_an_unknown_epoch_or_key_is_an_error(tmp_path):
     path.write_text(text.replace("epoch: last", "epochs: last"))
     with pytest.raises(ValueError, match="testset_last: has unknown epochs"):
         read_experiment(path)
-
-
-def test_settings_of_fragments_arrive_in_the_loss(tmp_path):
-    text = (HPARAMS / "mal_dynamic.yaml").read_text()
-    inner = {"mal": {"weight": 0.25, "layers": [-2, -1], "normalize": True}}
-    overrides = {
-        "data_folder": "none",
-        "baseline_folder": "none",
-        "output_folder": str(tmp_path),
-    }
-    hparams = load_hyperpyyaml(with_fragments(text, HPARAMS, inner), overrides)
-    assert hparams["loss"].added["mal"].weight == 0.25
-    assert hparams["loss"].added["mal"].loss.layers == (-2, -1)
-    with pytest.raises(ValueError, match="no fragment as 'wavlm'"):
-        with_fragments(text, HPARAMS, {"wavlm": {"weight": 1}})
 
 
 def test_the_report_names_systems_sets_and_scores_that_exist():

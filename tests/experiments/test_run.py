@@ -34,7 +34,7 @@ TOY = {
     "phase_two": {"phase_two_epochs": 4},  # three are left when it is killed
     "systems": {
         "baseline": None,
-        "half": {"recipe": "mal_dynamic", "overrides": {"mal": {"weight": 0.5}}},
+        "half": {"recipe": "mal_dynamic", "overrides": {"mal_weight": 0.5}},
     },
     "sets": {
         "testset": {
@@ -157,7 +157,7 @@ def test_killed_in_a_training_and_given_again(folder):
     record = json.loads((results / "records" / "half" / "1" / "train.json").read_text())
     assert record["whole"] is False  # it was killed: its time is no estimate
     assert record["best_epoch"] in (1, 2, 3, 4) and record["chosen_by"] == "df"
-    assert record["settings"]["overrides"]["mal"] == {"weight": 0.5}
+    assert record["settings"]["overrides"]["mal_weight"] == 0.5
     log = (folder / "output" / "half" / "1" / "train_log.txt").read_text()
     epochs = [line.split(",")[0] for line in log.splitlines() if " - train" in line]
     assert epochs == [f"epoch: {i}" for i in range(1, 5)]  # resumed, not anew
