@@ -18,16 +18,15 @@ lint: install
 	$(RUN) -m yamllint --strict .
 
 RECIPE := recipes/VoiceBank
+TRAIN := $(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/train.yaml \
+	--data_folder samples/voicebank --batch_size 8 --crop_seconds 1.5
 demo: install
 	rm -rf demo/shipped demo/enhancer demo/enhanced
 	$(RUN) -m speechbrain_mal.cli enhance samples/voicebank/noisy_testset_wav_16k \
 		--output demo/shipped
-	$(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/baseline.yaml \
-		--data_folder samples/voicebank --output_folder demo/baseline \
-		--number_of_epochs 40 --batch_size 8 --crop_seconds 1.5
-	$(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/mal_dynamic.yaml \
-		--data_folder samples/voicebank --output_folder demo/mal_dynamic \
-		--baseline_folder demo/baseline --batch_size 8 --crop_seconds 1.5
+	$(TRAIN) --system baseline --output_folder demo/baseline --phase_two_epochs 0
+	$(TRAIN) --output_folder demo/mal_dynamic \
+		--number_of_epochs 0 --baseline_folder demo/baseline
 	$(RUN) -m speechbrain_mal.cli compare demo/baseline demo/mal_dynamic \
 		shipped=demo/shipped \
 		--manifest demo/baseline/test.json --data-folder samples/voicebank \

@@ -14,7 +14,7 @@ from speechbrain_mal.metrics.registry import check_metrics, columns
 
 
 def with_loss_file(hparams_file: str | os.PathLike, overrides: str | Mapping) -> str:
-    """Return a recipe's overrides with those of the file that its `loss_file` names.
+    r"""Return a recipe's overrides with those of the file that its `loss_file` names.
 
     Such a file has overrides of the recipe's YAML, as the command line has them; what
     the command line says counts for more. Its `!ref`s see the whole recipe.
@@ -41,10 +41,10 @@ def with_loss_file(hparams_file: str | os.PathLike, overrides: str | Mapping) ->
     >>> folder = getfixture("tmp_path")
     >>> _ = (folder / "train.yaml").write_text("mal_weight: 1\nloss_file: null")
     >>> other = folder / "other.yaml"
-    >>> _ = other.write_text("mal_weight: 0\nloss: {l1: !new:torch.nn.L1Loss}")
+    >>> _ = other.write_text("mal_weight: 0\nencoder: !ref <network>")
     >>> print(with_loss_file(folder / "train.yaml", f"loss_file: {other}"))
     mal_weight: 0
-    loss: {l1: !new:torch.nn.L1Loss}
+    encoder: !ref <network>
     loss_file: /.../other.yaml
     """
     yaml = YAML()

@@ -17,6 +17,7 @@ import signal
 import sys
 from pathlib import Path
 
+import speechbrain as sb
 import torch
 import yaml
 from hyperpyyaml import load_hyperpyyaml
@@ -25,6 +26,7 @@ from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_mal.data import paired_dataset, prepare_dns, prepare_voicebank
 from speechbrain_mal.settings import with_loss_file
+from speechbrain_mal.system import write_system
 
 ROOT = Path(__file__).parent.parent
 SYSTEMS = yaml.safe_load((ROOT / "experiments" / "systems.yaml").read_text())
@@ -145,6 +147,18 @@ def fit(brain):
         valid_loader_kwargs={"batch_size": 1 if "test" in brain.datasets else 8},
     )
     return brain
+
+
+def finished_run(folder, **overrides):
+    """Train a baseline, test it and keep its clips, as the recipe does."""
+    train_yaml = ROOT / "recipes" / "VoiceBank" / "hparams" / "train.yaml"
+    overrides = {**TOY, **flags("baseline"), "output_folder": str(folder), **overrides}
+    sb.create_experiment_directory(str(folder), str(train_yaml), overrides)
+    write_system(folder)
+    (folder / "enhanced_testset").mkdir()
+    brain = fit(make_brain(folder, "baseline", **overrides))
+    brain.evaluate(brain.datasets["test"])
+    return folder
 
 
 class KilledBrain(EnhanceBrain):

@@ -13,11 +13,11 @@ import sys
 import pytest
 import soundfile
 import torch
-from recipe_run import ROOT, fit, make_brain
+from recipe_run import ROOT, SYSTEMS, fit, make_brain
 from speechbrain.dataio.batch import PaddedBatch
 from test_contracts import RNNS, Recurrent
 from test_resume import SCRIPT, TWO_PHASES, assert_same, final_weights
-from test_systems import SYSTEMS, first_step_of_phase_two
+from test_systems import step_of_each_phase
 from tiny_networks import save_tiny
 
 from speechbrain_mal import DeepFilterNet2, MALEnhancement, PlainEncoder
@@ -134,7 +134,7 @@ def wavlm(tmp_path_factory):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("system", ["baseline", "continue", *SYSTEMS])
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_systems(tmp_path, system, precision, wavlm):
     """Both phases of every system, in every precision."""
     package = {"cdpam": "cdpam", "distillmos": "distillmos"}.get(system)
@@ -152,7 +152,7 @@ def test_systems(tmp_path, system, precision, wavlm):
 
 def test_no_wait_in_a_step(tmp_path, speech):
     """A training step with Model as Loss asks the device for no value."""
-    brain, _ = first_step_of_phase_two(tmp_path, "mal_dynamic", None, speech, "cuda")
+    brain, _ = step_of_each_phase(tmp_path, "mal_dynamic", None, speech, "cuda")
     clips = [{"id": str(i), "noisy": x, "clean": x} for i, x in enumerate(speech)]
     batches = [PaddedBatch(clips).pin_memory() for _ in range(3)]  # as loaders do
     torch.cuda.set_sync_debug_mode("error")
@@ -167,7 +167,7 @@ def test_no_wait_in_a_step(tmp_path, speech):
 
 def test_nan_stops_the_run_and_leaves_the_weights(tmp_path, speech):
     """The device skips the step; the error comes when the host hears of it."""
-    brain, _ = first_step_of_phase_two(tmp_path, "mal_dynamic", None, speech, "cuda")
+    brain, _ = step_of_each_phase(tmp_path, "mal_dynamic", None, speech, "cuda")
     before = [weight.clone() for weight in brain.enhancer.parameters()]
     noisy = speech.clone()
     noisy[0, 100] = float("nan")
@@ -215,10 +215,14 @@ def test_torchrun_with_one_process(tmp_path):
     folder = ROOT / "recipes" / "VoiceBank"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc_per_node=1", folder / "train.py"]
-    command += [folder / "hparams" / "mal_dynamic.yaml", "--device=cuda"]
+    command += [folder / "hparams" / "train.yaml", "--device=cuda"]
     command += [f"--data_folder={ROOT / 'samples' / 'voicebank'}"]
-    command += [f"--output_folder={tmp_path}", "--baseline_folder=null"]
-    command += ["--number_of_epochs=1", "--phase_two_epochs=1", "--channels=8"]
+    command += [
+        f"--output_folder={tmp_path}",
+        "--num_of_epochs=1",
+        "--phase_two_epochs=1",
+        "--channels=8",
+    ]
     command += ["--hidden_size=64", "--crop_seconds=0.5", "--metric_jobs=1"]
     command += ["--valid_metrics=[si_sdr]", "--test_metrics=[si_sdr]"]
     command += ["--ckpt_metric=si_sdr"]

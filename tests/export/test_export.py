@@ -7,12 +7,11 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-import speechbrain as sb
 import torch
 import yaml
 from conftest import SAMPLES
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from recipe_run import ROOT, TOY, fit, make_brain
+from recipe_run import ROOT, finished_run
 from speechbrain.inference.enhancement import WaveformEnhancement
 
 from speechbrain_mal import MALEnhancement, cli
@@ -38,15 +37,8 @@ SMALL = {
 def run(tmp_path_factory):
     """Train and test a baseline at toy size, as the recipe does."""
     folder = tmp_path_factory.mktemp("results") / "baseline" / "1234"
-    system = ROOT / "recipes" / "VoiceBank" / "hparams" / "baseline.yaml"
-    overrides = {**TOY, "output_folder": str(folder), "number_of_epochs": 1}
-    overrides |= {"test_metrics": ["estoi", "si_sdr"], "metric_options": {}}
-    sb.create_experiment_directory(str(folder), str(system), overrides)
-    write_system(folder)
-    (folder / "enhanced_testset").mkdir()
-    brain = fit(make_brain(folder, "baseline", **overrides))
-    brain.evaluate(brain.datasets["test"])
-    return folder
+    scores = ["estoi", "si_sdr"]
+    return finished_run(folder, number_of_epochs=1, test_metrics=scores)
 
 
 @pytest.fixture

@@ -5,36 +5,22 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-import speechbrain as sb
 import torch
 from conftest import SAMPLES
-from recipe_run import ROOT, TOY, fit, make_brain
+from recipe_run import finished_run
 
 from speechbrain_mal import cli
 from speechbrain_mal.checkpoints import run_checkpoints, selection
 from speechbrain_mal.export.runs import enhancement_of, load_run, read_run
 from speechbrain_mal.metrics import read_scores
-from speechbrain_mal.system import write_system
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Train, test and keep a baseline at toy size, as the recipe does."""
     folder = tmp_path_factory.mktemp("results") / "baseline" / "1234"
-    system = ROOT / "recipes" / "VoiceBank" / "hparams" / "baseline.yaml"
-    overrides = {
-        **TOY,
-        "output_folder": str(folder),
-        "number_of_epochs": 2,
-        "test_metrics": ["estoi", "si_sdr"],
-        "metric_options": {},
-    }
-    sb.create_experiment_directory(str(folder), str(system), overrides)
-    write_system(folder)
-    (folder / "enhanced_testset").mkdir()
-    brain = fit(make_brain(folder, "baseline", **overrides))
-    brain.evaluate(brain.datasets["test"])
-    return folder
+    scores = ["estoi", "si_sdr"]
+    return finished_run(folder, number_of_epochs=2, test_metrics=scores)
 
 
 def test_it_enhances_as_the_test_did(run):
