@@ -152,8 +152,8 @@ def fit(brain):
 def finished_run(folder, **overrides):
     """Train a baseline, test it and keep its clips, as the recipe does."""
     train_yaml = ROOT / "recipes" / "VoiceBank" / "hparams" / "train.yaml"
-    overrides = {**TOY, **flags("baseline"), "output_folder": str(folder), **overrides}
-    sb.create_experiment_directory(str(folder), str(train_yaml), overrides)
+    saved = {**TOY, **flags("baseline"), "output_folder": str(folder), **overrides}
+    sb.create_experiment_directory(str(folder), str(train_yaml), saved)
     write_system(folder)
     (folder / "enhanced_testset").mkdir()
     brain = fit(make_brain(folder, "baseline", **overrides))

@@ -1,6 +1,27 @@
-"""Tiny self-supervised networks with random weights, saved as the hub's are."""
+"""Tiny networks with random weights: SpeechBrain's enhancers, self-supervised ones."""
+
+from pathlib import Path
 
 import torch
+import yaml
+from hyperpyyaml import load_hyperpyyaml
+
+from speechbrain_mal.hub.translate import enhancer_yaml
+
+FILE = Path(__file__).with_name("networks.yaml")
+
+
+def enhancer_nodes():
+    """Return the YAML nodes of `networks.yaml`, by name."""
+    root = yaml.compose(FILE.read_text(encoding="utf-8"), yaml.SafeLoader)
+    return {key.value: node for key, node in root.value}
+
+
+def build_enhancer(name):
+    """Return one of `networks.yaml`, with seeded weights."""
+    torch.manual_seed(0)
+    return load_hyperpyyaml(enhancer_yaml(enhancer_nodes()[name]))["enhancer"]
+
 
 SIZES = {
     "hidden_size": 32,

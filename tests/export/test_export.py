@@ -10,27 +10,18 @@ import soundfile
 import torch
 import yaml
 from conftest import SAMPLES
-from hyperpyyaml import load_hyperpyyaml, resolve_references
-from recipe_run import ROOT, finished_run
+from hyperpyyaml import load_hyperpyyaml
+from recipe_run import finished_run
 from speechbrain.inference.enhancement import WaveformEnhancement
+from tiny_networks import build_enhancer, enhancer_nodes
 
 from speechbrain_mal import MALEnhancement, cli
 from speechbrain_mal.export import export, load_run
 from speechbrain_mal.hub import registry
 from speechbrain_mal.hub.folder import config_of
 from speechbrain_mal.hub.tensors import save_weights
-from speechbrain_mal.hub.translate import child, enhancer_yaml, spec_of, yaml_of
+from speechbrain_mal.hub.translate import enhancer_yaml, spec_of, yaml_of
 from speechbrain_mal.system import write_system
-
-SMALL = {
-    "blstm": {"hidden_size": 8},
-    "cnn_transformer": {"channels": 64, "layers": 1},
-    "conv_tasnet": dict.fromkeys(("filters", "channels", "hidden_size"), 16),
-    "dprnn": {"filters": 16, "channels": 8},
-    "enhance_resnet": {"channel_counts": [4, 8], "dense_nodes": 8},
-    "fcn_2d": {"channels": 2, "kernel_size": [3, 3]},
-    "sepformer": {"filters": 16, "channels": 16, "layers": 1},
-}
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +138,7 @@ def test_absolute_paths_in_the_model_are_refused(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     text = (copy / "hyperparams.yaml").read_text()
     (copy / "hyperparams.yaml").write_text(
-        text.replace("embedding_size: ", "table: /home/me/table\n    embedding_size: ")
+        text.replace("embedding_size: ", "table: /home/me/table\n  embedding_size: ")
     )
     with pytest.raises(ValueError, match="takes the path /home/me/table"):
         export(copy, tmp_path / "out", trust=True)
@@ -196,19 +187,13 @@ def test_a_network_of_ones_own(run, tmp_path, monkeypatch):
         torch.testing.assert_close(enhanced, stock, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize(
-    "name", ["blstm", "cnn_transformer", "conv_tasnet", "dprnn", "enhance_resnet"]
-    + ["fcn_2d", "metricgan", "segan", "sepformer"]
-)  # fmt: skip
-def test_every_network_of_the_recipes_is_data(name, tmp_path):
-    sizes = SMALL.get(name, {})
-    with open(ROOT / "hparams" / "models" / f"{name}.yaml") as file:
-        text = resolve_references(file, sizes).getvalue()
-    model = spec_of(child(yaml.compose(text, yaml.SafeLoader), "enhancer"))
+@pytest.mark.parametrize("name", enhancer_nodes())
+def test_every_network_of_speechbrain_is_data(name, tmp_path):
+    model = spec_of(enhancer_nodes()[name])
     settings = {"system": name, "sample_rate": 16000}
     config = json.dumps(config_of(model, settings, 1))
     (tmp_path / "config.json").write_text(config)
-    trained = load_hyperpyyaml(text)["enhancer"].eval()
+    trained = build_enhancer(name).eval()
     save_weights(trained, tmp_path / "enhancer.safetensors")
     again = load_hyperpyyaml(enhancer_yaml(yaml_of(model)))["enhancer"]
     assert {k: w.shape for k, w in again.state_dict().items()} == {
