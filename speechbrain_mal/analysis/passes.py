@@ -10,6 +10,8 @@ from tqdm.auto import tqdm
 
 from speechbrain_mal.metrics.clips import read_mono
 
+MAX_PEAK = 100.0  # as of `audio.AudioFile`
+
 Enhance = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -36,10 +38,10 @@ def enhance_repeatedly(
     """Feed a model its own output, and keep some of the passes as files.
 
     What goes from pass to pass is the float waveform as it is: no clipping, no change
-    of level, no rounding. Pass 0 is the noisy clip. Where a pass is not finite any
-    more, because the level grew from pass to pass, the clip has no further passes. A
-    call that was stopped goes on behind the last pass that it kept of every clip, and
-    ends with the same files.
+    of level, no rounding. Pass 0 is the noisy clip. Where a pass is beyond 100 times
+    full scale, which no command reads, because the level grew from pass to pass, the
+    clip has no further passes. A call that was stopped goes on behind the last pass
+    that it kept of every clip, and ends with the same files.
 
     Arguments
     ---------
@@ -85,7 +87,7 @@ def enhance_repeatedly(
                         f"Pass {number} of {clip} made {len(waveform)} samples of "
                         f"{length}."
                     )
-                if not np.isfinite(waveform).all():
+                if not np.abs(waveform).max() <= MAX_PEAK:  # or NaN
                     diverged[clip] = number
                     bar.update(keep[-1] - number + 1)
                     break
