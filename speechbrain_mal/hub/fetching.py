@@ -75,7 +75,10 @@ def fetch_folder(
             f"'{source}' is neither a folder nor a hub id; name a folder, or a hub id "
             f"as user/name.{_did_you_mean(source)}"
         )
-    folder = _snapshot(source, files, fetch_config)
+    try:
+        folder = _snapshot(source, files, fetch_config)
+    except ValueError as error:
+        raise ValueError(f"{error}{_did_you_mean(source)}") from error.__cause__
     return folder if savedir is None else _copied(files, folder, Path(savedir))
 
 
@@ -86,11 +89,11 @@ def _snapshot(
     from huggingface_hub import snapshot_download
     from speechbrain.utils.fetching import FetchConfig
 
-    from speechbrain_mal.hub.repositories import hub_error
+    from speechbrain_mal.hub.repositories import clear_errors
 
     fetch_config = fetch_config or FetchConfig()
     revision = fetch_config.revision
-    try:
+    with clear_errors(repo_id, revision):
         folder = snapshot_download(
             repo_id,
             revision=revision,
@@ -99,9 +102,6 @@ def _snapshot(
             cache_dir=fetch_config.huggingface_cache_dir,
             local_files_only=not fetch_config.allow_network,
         )
-    except Exception as error:  # huggingface_hub's have no base in common
-        explained = hub_error(error, repo_id, revision)
-        raise ValueError(f"{explained}{_did_you_mean(repo_id)}") from error
     missing = [name for name in files if not os.path.lexists(Path(folder, name))]
     if missing:
         raise ValueError(
