@@ -18,9 +18,10 @@ import yaml
 from torch import nn
 
 from speechbrain_mal import __version__
+from speechbrain_mal.audio import AudioFile
 from speechbrain_mal.export.model_card import Facts, Scores, model_card
 from speechbrain_mal.export.runs import Run, read_run
-from speechbrain_mal.files import read_bytes, write_text
+from speechbrain_mal.files import write_text
 from speechbrain_mal.hub.folder import (
     CONFIG,
     HYPERPARAMS,
@@ -94,8 +95,7 @@ def export(
     licence : str, optional
         Of the weights, as the hub names it, such as "apache-2.0".
     example : path, optional
-        A noisy clip, of which 10 s at most are put beside the card; without it the
-        first of the run's test.
+        A noisy clip, of which 10 s at most are put beside the card.
     trust : bool
         Execute the run's `hyperparams.yaml`, as `load_run` does.
 
@@ -129,7 +129,7 @@ def export(
         config = config_of(model, run.settings, epoch)
         write_text(partial / CONFIG, json.dumps(config, indent=2) + "\n")
         loaded, registered = _loaded(partial, run)
-        clip = _example(run, rate, example)
+        clip = _example(example, rate) if example else None
         _check_same(loaded, enhancer, clip, rate)
         if clip is not None:
             enhanced = loaded.enhance_batch(clip[None])[0].cpu()
@@ -195,31 +195,12 @@ def _loaded(folder: Path, run: Run) -> tuple[MALEnhancement, bool]:
     return MALEnhancement({"enhancer": stock.mods.enhancer}, rate), False
 
 
-def _example(
-    run: Run, rate: int, example: str | os.PathLike | None
-) -> torch.Tensor | None:
-    """Return a noisy clip, `[samples]`, or None where the run's test is not there."""
-    if example is None:
-        example = _first_test_clip(run)
-        if example is None:
-            return None
-    try:
-        samples, clip_rate = soundfile.read(example, dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{example}: not a readable audio file ({error}).") from error
-    if clip_rate != rate or samples.ndim > 1:
-        raise ValueError(f"{example}: the example has to be mono at {rate} Hz.")
-    return torch.from_numpy(samples[: round(EXAMPLE_SECONDS * rate)])
-
-
-def _first_test_clip(run: Run) -> Path | None:
-    try:
-        clips = json.loads(read_bytes(run.folder, "test.json", 1 << 28))
-        path = min(clip["noisy_wav"] for clip in clips.values())
-    except (OSError, ValueError, KeyError, AttributeError):
-        return None
-    path = Path(path.replace("{data_root}", str(run.settings["data_folder"])))
-    return path if path.is_file() else None
+def _example(path: str | os.PathLike, rate: int) -> torch.Tensor:
+    """Return the first seconds of a noisy clip, `[samples]`."""
+    with AudioFile(path) as audio:
+        if (audio.sample_rate, audio.channels) != (rate, 1):
+            raise ValueError(f"{path}: the example has to be mono at {rate} Hz.")
+        return torch.from_numpy(next(audio.blocks(EXAMPLE_SECONDS))[:, 0].copy())
 
 
 @torch.no_grad()

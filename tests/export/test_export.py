@@ -34,7 +34,14 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def folder(run, tmp_path):
-    return export(run, tmp_path / "quiet", name="me/quiet", training_data="Ours, CC0.")
+    example = min((SAMPLES / "noisy_testset_wav_16k").iterdir())
+    return export(
+        run,
+        tmp_path / "quiet",
+        name="me/quiet",
+        training_data="Ours, CC0.",
+        example=example,
+    )
 
 
 def test_it_does_what_the_run_does_at_another_place(run, folder, tmp_path):
