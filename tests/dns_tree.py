@@ -1,5 +1,7 @@
 """A small corpus in the layout of the DNS Challenge, made of the sample corpus."""
 
+import os
+
 import numpy as np
 import soundfile
 
@@ -31,6 +33,15 @@ def make_tree(folder, sample_folder, clips=24, noises=6, rirs=3):
     return folder
 
 
-def write(path, samples):
+def noise(samples=800, seed=0):
+    """Return white noise with a standard deviation of 0.1."""
+    return 0.1 * np.random.default_rng(seed).standard_normal(samples)
+
+
+def write(path, signal=None, rate=RATE, **options):
+    """Write an audio file, by default of noise, and the folders to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, RATE)
+    soundfile.write(
+        os.fsencode(path), noise() if signal is None else signal, rate, **options
+    )
+    return path

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_mal.data.audio_scan import AudioFacts, scan_audio
+from speechbrain_mal.audio import SeenFiles
 from speechbrain_mal.data.held_out import hold_out, speaker_of
-from speechbrain_mal.data.manifests import fingerprint, is_current, write_manifests
+from speechbrain_mal.data.manifests import (
+    check_rate,
+    existing_folder,
+    fingerprint,
+    is_current,
+    leaves,
+    require_manifests,
+    write_manifests,
+)
+from speechbrain_mal.data.scan import SCAN, Facts, list_audio, scan
+from speechbrain_mal.files import printable, write_text
 
 logger = get_logger(__name__)
 
-_SUFFIXES = (".wav", ".flac")
 LEFT_OUT = "left_out.csv"
+
+LeftOut = list[tuple[str, str]]  # files and reasons
 
 
 def prepare_dns(
@@ -38,9 +51,10 @@ def prepare_dns(
     `train_clean.json`, `train_noise.json`, `train_rir.json` and the same of `valid`
     have each file's name relative to `data_folder`, its `samples` and `sample_rate`,
     and its `speaker` where its name tells. Files that are damaged, silent, clipped (but
-    impulse responses may be at full scale), or of a lower rate than `sample_rate` are
-    left out, and named with the reason in `left_out.csv`. A scan that was stopped goes
-    on where it was; manifests are made again when files or settings change.
+    impulse responses may be at full scale), of a lower rate than `sample_rate`, or of a
+    format of which no exact pieces can be read (MP3) are left out, and named with the
+    reason in `left_out.csv`. A scan that was stopped goes on where it was; manifests
+    are made again when files or settings change.
 
     Arguments
     ---------
@@ -78,7 +92,7 @@ def prepare_dns(
     FileNotFoundError
         When a folder is not there; it names what is.
     ValueError
-        When nothing, or too little, is usable.
+        When nothing, or too little, is usable, or a setting is wrong.
 
     Example
     -------
@@ -93,26 +107,21 @@ def prepare_dns(
     >>> len(json.loads((root / "out" / "train_clean.json").read_text())) < 4
     True
     """
-    data_folder, save_folder = Path(data_folder), Path(save_folder)
+    save_folder = Path(save_folder)
     folders = {"clean": clean_folder, "noise": noise_folder, "rir": rir_folder}
     folders = {kind: folder for kind, folder in folders.items() if folder is not None}
     manifests = [f"{s}_{kind}.json" for s in ("train", "valid") for kind in folders]
     if skip_prep:
-        missing = [name for name in manifests if not (save_folder / name).is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f"skip_prep is set, but {save_folder} has no {', '.join(missing)}: run"
-                " once without it"
-            )
+        require_manifests(save_folder, manifests)
         return
+    check_rate(sample_rate)
     if not 0 < valid_share < 1 and not valid_folders:
-        raise ValueError(f"valid_share is {valid_share}: it has to be between 0 and 1")
-    names = _names(data_folder, folders, clean_subsets, valid_folders)
+        raise ValueError(f"valid_share is {valid_share}: it has to be between 0 and 1.")
+    data_folder = existing_folder(data_folder, "data_folder")
+    names = _list_files(data_folder, folders, clean_subsets, valid_folders)
     every = [name for files in names.values() for name in files]
     stamp = {
-        "files": fingerprint(
-            data_folder / name for ns in names.values() for name in ns
-        ),
+        "files": fingerprint(data_folder, every),
         "folders": folders,
         "valid_folders": valid_folders,
         "clean_subsets": list(clean_subsets) if clean_subsets else None,
@@ -124,131 +133,101 @@ def prepare_dns(
     if is_current(save_folder, manifests, stamp):
         logger.info(f"Manifests of {data_folder} are up to date in {save_folder}")
         return
-    facts = scan_audio(data_folder, every, save_folder / "scan.jsonl", decode)
+    save_folder.mkdir(parents=True, exist_ok=True)
+    seen = SeenFiles(save_folder / SCAN)
     contents: dict[str, dict] = {}
-    left_out: list[tuple[str, str]] = []
+    left_out: LeftOut = []
     for (split, kind), files in names.items():
-        problems = {name: _problem(facts[name], kind, sample_rate) for name in files}
-        bad = [(name, problem) for name, problem in problems.items() if problem]
-        where = folders if split == "train" else valid_folders
-        _check_share(data_folder / where[kind], bad, len(files), max_bad_share)
+        where = (folders if split == "train" else valid_folders)[kind]
+        entries, bad = {}, []
+        with closing(scan(data_folder, files, seen, decode)) as scanned:
+            for name, facts in scanned:
+                if reason := _reason(facts, kind, sample_rate):
+                    bad.append((name, reason))
+                else:
+                    entries[name] = _entry(name, facts, kind)
+                if len(bad) > min(max_bad_share * len(files), len(files) - 1):
+                    raise _too_many(where, bad, len(entries), len(files), max_bad_share)
+        contents[f"{split}_{kind}.json"] = entries
         left_out += bad
-        contents[f"{split}_{kind}.json"] = {
-            name: _entry(name, facts[name], kind)
-            for name in files
-            if not problems[name]
-        }
     if not valid_folders:
         contents = hold_out(contents, valid_share)
-    _write_left_out(save_folder / LEFT_OUT, left_out)
+    table = io.StringIO()
+    rows = [(printable(name), reason) for name, reason in left_out]
+    csv.writer(table).writerows([("file", "reason"), *rows])
+    write_text(save_folder / LEFT_OUT, table.getvalue())
     write_manifests(save_folder, contents, stamp)
     logger.info(_summary(contents, left_out, save_folder))
 
 
-def _names(
+def _list_files(
     data_folder: Path,
     folders: dict[str, str],
     clean_subsets: Sequence[str] | None,
     valid_folders: dict[str, str] | None,
 ) -> dict[tuple[str, str], list[str]]:
     """Return the files of each split and kind, relative to `data_folder`, sorted."""
-    if not data_folder.is_dir():
-        raise FileNotFoundError(f"data_folder {data_folder} is not a folder")
     if valid_folders and valid_folders.keys() != folders.keys():
         raise ValueError(
-            f"valid_folders names {sorted(valid_folders)}, but the folders to train on"
-            f" are those of {sorted(folders)}: name the same kinds"
+            f"valid_folders names {sorted(valid_folders)}, but the folders to train on "
+            f"are those of {sorted(folders)}: name the same kinds."
         )
     names = {}
     for kind, folder in folders.items():
         subsets = clean_subsets if kind == "clean" and clean_subsets else [""]
         parts = [os.path.join(folder, subset) for subset in subsets]
-        names["train", kind] = _audio_files(data_folder, parts, kind)
+        names["train", kind] = _list_kind(data_folder, parts, kind)
     for kind, folder in (valid_folders or {}).items():
-        names["valid", kind] = _audio_files(data_folder, [folder], kind)
+        names["valid", kind] = _list_kind(data_folder, [folder], kind)
         both = set(names["valid", kind]) & set(names["train", kind])
         if both:
             raise ValueError(
-                f"{len(both)} file(s) are in both the training and the validation"
-                f" folder of {kind}, such as {min(both)}: name separate folders"
+                f"{len(both)} file(s) are in both the training and the validation "
+                f"folder of {kind}, such as {printable(min(both))}: name separate "
+                "folders."
             )
     return names
 
 
-def _audio_files(data_folder: Path, parts: Sequence[str], kind: str) -> list[str]:
-    files = []
+def _list_kind(data_folder: Path, parts: Sequence[str], kind: str) -> list[str]:
+    advice = f" Name the folder of the {kind} files"
+    advice += ", or set rir_folder to null if there are none." if kind == "rir" else "."
+    files: set[str] = set()  # of subsets, one may lie within another
     for part in parts:
-        folder = data_folder / part
-        if not folder.is_dir():
-            here = folder
-            while not here.is_dir():
-                here = here.parent
-            present = sorted(path.name for path in here.iterdir() if path.is_dir())
-            none = (
-                ", or set rir_folder to null if there are none" if kind == "rir" else ""
-            )
-            raise FileNotFoundError(
-                f"{folder} is not a folder: {here} holds {', '.join(present[:20])}."
-                f" Name the folder of the {kind} files{none}."
-            )
-        # A part of the corpus may be a link to another disk; rglob would leave it out.
-        for root, _, found in os.walk(folder, onerror=_stop, followlinks=True):
-            where = Path(root).relative_to(data_folder)
-            # Hidden files are what macOS leaves next to the real ones.
-            files += [
-                (where / name).as_posix()
-                for name in found
-                if name.lower().endswith(_SUFFIXES) and not name.startswith(".")
-            ]
-    if not files:
-        raise ValueError(
-            f"{', '.join(str(data_folder / part) for part in parts)} has no .wav or"
-            " .flac file: is it fully unpacked?"
-        )
-    return sorted(set(files))  # of subsets, one may lie within another
+        if leaves(part):
+            raise ValueError(f"{printable(part)} is not in data_folder.{advice}")
+        folder = existing_folder(data_folder / part, f"{kind}_folder", advice)
+        files |= set(list_audio(folder, data_folder))
+    return sorted(files)
 
 
-def _stop(error: OSError) -> None:
-    raise error  # os.walk would leave out folders that can't be read
-
-
-def _problem(facts: AudioFacts, kind: str, sample_rate: int) -> str:
-    if facts.problem == "clipped" and kind == "rir":
-        return ""
+def _reason(facts: Facts, kind: str, sample_rate: int) -> str:
+    """Return why a file is left out; empty if it is not."""
     if not facts.problem and facts.sample_rate < sample_rate:
         return f"{facts.sample_rate} Hz, less than {sample_rate} Hz"
-    return facts.problem
+    if kind == "rir" and facts.remark == "clipped":
+        return facts.problem
+    return facts.problem or facts.remark
 
 
-def _check_share(
-    folder: Path, bad: list[tuple[str, str]], files: int, max_bad_share: float
-) -> None:
-    if len(bad) == files or len(bad) > max_bad_share * files:
-        examples = "\n  ".join(f"{name}: {problem}" for name, problem in bad[:10])
-        raise ValueError(
-            f"{len(bad)} of the {files} files of {folder} are unusable, more than"
-            f" max_bad_share ({max_bad_share}) allows:\n  {examples}"
-        )
+def _too_many(
+    folder: str, bad: LeftOut, usable: int, files: int, max_bad_share: float
+) -> ValueError:
+    examples = "".join(f"\n  {printable(name)}: {why}" for name, why in bad[:10])
+    return ValueError(
+        f"{len(bad)} of the first {len(bad) + usable} of {files} files of {folder} are "
+        f"unusable, more than max_bad_share ({max_bad_share}) allows:{examples}"
+    )
 
 
-def _entry(name: str, facts: AudioFacts, kind: str) -> dict:
+def _entry(name: str, facts: Facts, kind: str) -> dict:
     entry = {"samples": facts.samples, "sample_rate": facts.sample_rate}
     if kind == "clean" and (speaker := speaker_of(name)):
         entry["speaker"] = speaker
     return entry
 
 
-def _write_left_out(path: Path, left_out: list[tuple[str, str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("file", "reason"), *left_out])
-    os.replace(partial, path)
-
-
-def _summary(
-    contents: dict[str, dict], left_out: list[tuple[str, str]], save_folder: Path
-) -> str:
+def _summary(contents: dict[str, dict], left_out: LeftOut, save_folder: Path) -> str:
     parts = []
     for name, entries in contents.items():
         hours = sum(e["samples"] / e["sample_rate"] for e in entries.values()) / 3600

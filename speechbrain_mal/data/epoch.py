@@ -10,8 +10,7 @@ import torch
 class SharedEpoch:
     """Tell all worker processes, persistent ones too, which epoch it is.
 
-    What a dataset draws at random depends on it. Call `set_epoch` in the Brain's
-    `on_stage_start`.
+    What a dataset draws at random depends on it.
 
     Example
     -------
@@ -36,11 +35,8 @@ class SharedEpoch:
     def set_epoch(self, epoch: int) -> None:
         """Move to another epoch, in all worker processes too.
 
-        Arguments
-        ---------
-        epoch : int
-            Number of the epoch. Set it before the loader's iterator is made: clips
-            that workers are already reading keep the choices of the epoch before.
+        Call it in the Brain's `on_stage_start`, before the loader's iterator is made:
+        clips that workers are already reading keep the choices of the epoch before.
         """
         self._epoch.fill_(epoch)
 

@@ -3,6 +3,8 @@
 import hashlib
 import re
 
+from speechbrain_mal.data.manifests import as_bytes
+
 # How the files of the corpora in the challenge name who speaks: LibriVox's readers,
 # VCTK's and CREMA-D's speakers.
 _SPEAKER = re.compile(r"reader_(\d+)|^(p\d{3})_|^(\d{4})_[A-Z]{3}_[A-Z]{3}_")
@@ -54,5 +56,5 @@ def hold_out(contents: dict[str, dict], share: float) -> dict[str, dict]:
 
 def _rank(group: str) -> float:
     """Return a number from 0 to 1 that depends on the name alone."""
-    digest = hashlib.blake2b(group.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(as_bytes(group), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

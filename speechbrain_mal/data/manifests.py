@@ -1,46 +1,154 @@
-"""Write a corpus's manifests all at once, and know when they need not be made again."""
+"""Manifests: written all at once, made again when needed, checked as they are read."""
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from pathlib import Path
+from typing import Any
+
+from speechbrain_mal.audio import stamp_of
+from speechbrain_mal.audio.reader import RATES
+from speechbrain_mal.files import parse_json, printable, read_bytes, shown, whole_file
 
 _STAMP = "prepare.json"
+_MOST_BYTES = 1 << 32  # of a manifest; one of a million files has 0.1 GB
 
 
-def fingerprint(paths: Iterable[Path]) -> str:
-    """Return a digest of the files' folders, names, sizes and modification times.
+def check_rate(sample_rate: Any) -> int:
+    """Return a sample rate, or raise the ValueError that names the key."""
+    if isinstance(sample_rate, Integral) and sample_rate in RATES:
+        return int(sample_rate)
+    raise ValueError(
+        f"sample_rate is {shown(sample_rate)}: give a whole number from {RATES[0]} to "
+        f"{RATES[-1]} (Hz)."
+    )
 
-    Reading contents would take as long as preparing the corpus. The path above a
-    file's folder is left out, so that a corpus may be moved.
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Return a JSON file's content.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none.
+    ValueError
+        When it is no regular file, or no JSON.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"{printable(path)} does not exist: prepare the data first."
+        )
+    folder, name = os.path.split(os.path.realpath(path))  # it may be a link
+    return parse_json(read_bytes(folder, name, _MOST_BYTES), printable(path))
+
+
+def read_manifest(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, dict]:
+    """Return a manifest's entries, each with at least these keys, of the right type.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read_json`, and when it is empty, or an entry is not what it should be.
 
     Example
     -------
-    >>> path = getfixture("tmp_path") / "p225_001.wav"
-    >>> _ = path.write_bytes(b"abc")
-    >>> before = fingerprint([path])
-    >>> _ = path.write_bytes(b"abcd")
-    >>> fingerprint([path]) == before
-    False
+    >>> path = getfixture("tmp_path") / "noise.json"
+    >>> _ = path.write_text('{"a.wav": {"samples": 800, "sample_rate": 0}}')
+    >>> read_manifest(path, ["samples", "sample_rate"])
+    Traceback (most recent call last):
+    ValueError: ...noise.json: 'a.wav' has sample_rate 0: prepare the data again.
+    """
+    where, entries = printable(path), read_json(path)
+    if not isinstance(entries, dict) or not entries:
+        raise ValueError(f"{where} names no file: prepare the data again.")
+    for name, entry in entries.items():
+        for key in keys:
+            if not isinstance(entry, dict) or key not in entry:
+                fault = f"has no {key}"
+            elif not _is_right(key, entry[key]):
+                fault = f"has {key} {shown(entry[key])}"
+            else:
+                continue
+            raise ValueError(f"{where}: {shown(name)} {fault}: prepare the data again.")
+    return entries
+
+
+def read_files(path: str | os.PathLike) -> dict[str, dict]:
+    """Return a manifest that `prepare_dns` wrote; its names stay in the data folder."""
+    entries = read_manifest(path, ("samples", "sample_rate"))
+    for name in entries:
+        if leaves(name):
+            raise ValueError(
+                f"{printable(path)}: {shown(name)} is outside of the data folder: "
+                "prepare the data again."
+            )
+    return entries
+
+
+def leaves(name: str) -> bool:
+    """Tell whether a relative name may lead out of its folder."""
+    return os.path.isabs(name) or ".." in Path(name).parts
+
+
+def as_bytes(name: str) -> bytes:
+    """Return a file's name as bytes, which need not be UTF-8."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def existing_folder(folder: str | os.PathLike, key: str, advice: str = "") -> Path:
+    """Return a folder, or raise the FileNotFoundError that names what is there."""
+    missing = Path(folder).absolute()
+    if missing.is_dir():
+        return Path(folder)
+    # The first part of the path that does not exist is the one that is misspelt.
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    raise FileNotFoundError(
+        f"{key}: {printable(folder)} is not a folder. {whats_in(missing)}{advice}"
+    )
+
+
+def whats_in(missing: Path) -> str:
+    """Return what to say of the folder in which something is not found."""
+    names = sorted(path.name for path in missing.parent.iterdir() if path.is_dir())
+    holds = ", ".join(map(printable, names[:20])) or "no folder"
+    close = difflib.get_close_matches(missing.name, names, n=1)
+    hint = f" Did you mean {printable(missing.parent / close[0])}?" if close else ""
+    return f"{printable(missing.parent)} holds {holds}.{hint}"
+
+
+def require_manifests(folder: Path, names: Iterable[str]) -> None:
+    """Raise FileNotFoundError unless the manifests are there, for `skip_prep`."""
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise FileNotFoundError(
+            f"skip_prep is set, but {printable(folder)} has no {', '.join(missing)}: "
+            "run once without skip_prep."
+        )
+
+
+def fingerprint(folder: Path, names: Iterable[str]) -> str:
+    """Return a digest of files' names in a folder, their sizes and times.
+
+    Reading contents would take as long as preparing the corpus, which may be moved.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for path in paths:
-        stat = path.stat()
-        name = f"{path.parent.name}/{path.name}"
-        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    for name in names:
+        digest.update(as_bytes(f"{name} {stamp_of(folder / name)}\n"))
     return digest.hexdigest()
 
 
 def is_current(folder: Path, names: Iterable[str], stamp: Mapping) -> bool:
-    """Return whether all the manifests are there and were written with this stamp."""
-    if not all((folder / name).is_file() for name in names):
-        return False
+    """Return whether all the manifests are there, as written with this stamp."""
     try:
-        return json.loads((folder / _STAMP).read_text(encoding="utf-8")) == stamp
-    except (OSError, ValueError):  # somebody else's manifests, or a damaged stamp
+        sizes = {name: os.path.getsize(folder / name) for name in names}
+        return read_json(folder / _STAMP) == {**stamp, "bytes": sizes}
+    except (OSError, ValueError):  # none, somebody else's, or damaged ones
         return False
 
 
@@ -62,37 +170,29 @@ def write_manifests(
     stamp : mapping
         What the manifests were made from, for `is_current`.
 
-    Raises
-    ------
-    OSError
-        If the folder cannot be written. Nothing new is left in it.
-
     Example
     -------
     >>> folder, stamp = getfixture("tmp_path"), {"sample_rate": 16000}
-    >>> is_current(folder, ["test.json"], stamp)
-    False
     >>> write_manifests(folder, {"test.json": {"p232_001": {"length": 1.5}}}, stamp)
     >>> is_current(folder, ["test.json"], stamp)
     True
     """
+    texts = {name: json.dumps(content, indent=2) for name, content in manifests.items()}
+    sizes = {name: len(text) for name, text in texts.items()}  # they are ASCII
+    stamp = json.dumps({**stamp, "bytes": sizes}, indent=2)
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {**manifests, _STAMP: stamp}
-    finals = [folder / name for name in contents]
-    temporaries = [path.with_name(f".{path.name}.{os.getpid()}") for path in finals]
-    unwanted = list(temporaries)
-    try:
-        for path, content in zip(temporaries, contents.values(), strict=True):
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=2, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-        unwanted += finals  # from here on, the old manifests are lost in any case
-        for path in reversed(finals):
-            path.unlink(missing_ok=True)
-        for temporary, path in zip(temporaries, finals, strict=True):
-            os.replace(temporary, path)
-    except BaseException:
-        for path in unwanted:
-            path.unlink(missing_ok=True)
-        raise
+    with contextlib.ExitStack() as stack:  # the last that is entered appears first
+        for name, text in {_STAMP: stamp, **texts}.items():
+            stack.enter_context(whole_file(folder / name)).write_text(text, newline="")
+        for name in (_STAMP, *texts):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _is_right(key: str, value: Any) -> bool:
+    if key == "samples":
+        return type(value) is int and value >= 0
+    if key == "sample_rate":
+        return type(value) is int and value in RATES
+    if key == "length":
+        return type(value) in (int, float) and value > 0
+    return isinstance(value, str)

@@ -15,6 +15,7 @@ from numbers import Real
 import numpy as np
 
 from speechbrain_mal.data.epoch import SharedEpoch
+from speechbrain_mal.data.manifests import check_rate
 
 _ANY = (-200.0, 200.0)  # dB
 
@@ -50,7 +51,10 @@ class Mixing(SharedEpoch):
         with, in dB.
     level_db : Choice, optional
         RMS of the noisy mixture in dB relative to full scale, instead of `gain_db`
-        (which must be null then).
+        (which must be null then); `-60..0` is from a whisper far away to overdriven.
+    within_full_scale : bool
+        Whether what would exceed 1 is lowered, speech and noise alike. Otherwise
+        mixtures are as loud as was asked for, floats beyond 1 among them.
     noise_gain_db : Choice
         Level of each noise among the noises of a mixture, in dB.
     p_filter : float
@@ -74,6 +78,9 @@ class Mixing(SharedEpoch):
     p_attenuation, attenuation_db : float, Choice
         Probability that the target keeps the noise, and how many dB below that of the
         mixture.
+    p_offset, offset : float, Choice
+        Probability that a constant is added to the noisy mixture, as cheap microphones
+        do (the target has none), and which, where full scale is 1.
 
     Raises
     ------
@@ -94,6 +101,7 @@ class Mixing(SharedEpoch):
     snr_db: Choice = (-5, 0, 5, 10, 20, 40)
     gain_db: Choice | None = (-6, 0, 6)
     level_db: Choice | None = None
+    within_full_scale: bool = True
     noise_gain_db: Choice = (-6, 0, 6)
     p_filter: float = 0.25
     p_reverb: float = 0.1
@@ -107,16 +115,16 @@ class Mixing(SharedEpoch):
     cutoff_hz: Choice = (4000, 6000, 8000, 10000, 12000, 16000, 20000, 22050)
     p_attenuation: float = 0.0
     attenuation_db: Choice = "6..40"
+    p_offset: float = 0.0
+    offset: Choice = "-0.1..0.1"
 
     def __post_init__(self):
         super().__init__()
+        check_rate(self.sample_rate)
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}: it must not be negative")
         if self.samples < 1:
-            raise ValueError(
-                f"{self.seconds} s at {self.sample_rate} Hz are {self.samples} samples:"
-                " seconds and sample_rate must be positive"
-            )
+            raise ValueError(f"seconds is {self.seconds}: it must be positive")
         for name, value in vars(self).items():
             if name.startswith("p_") and not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}: a probability is from 0 to 1")
@@ -126,8 +134,8 @@ class Mixing(SharedEpoch):
             raise ValueError(f"early_ms is {self.early_ms}: it must not be negative")
         if (self.gain_db is None) == (self.level_db is None):
             raise ValueError(
-                f"gain_db is {self.gain_db} and level_db is {self.level_db}: give one,"
-                " and null for the other"
+                f"gain_db is {self.gain_db} and level_db is {self.level_db}: give one, "
+                "and null for the other"
             )
         if isinstance(self.cutoff_hz, Sequence) and not isinstance(self.cutoff_hz, str):
             below = [f for f in self.cutoff_hz if f < self.sample_rate / 2]
@@ -141,6 +149,7 @@ class Mixing(SharedEpoch):
         if self.p_band_limit:
             self._check("cutoff_hz", 1, self.sample_rate / 2 - 1)
         self._check("attenuation_db", 0, float("inf"))
+        self._check("offset", -1, 1)
 
     @property
     def samples(self) -> int:
@@ -151,25 +160,18 @@ class Mixing(SharedEpoch):
         values = limits(name, getattr(self, name))
         if not lowest <= values[0] <= values[1] <= highest:
             raise ValueError(
-                f"{name} is {getattr(self, name)}: it must be from {lowest:g} to"
-                f" {highest:g}"
+                f"{name} is {getattr(self, name)}: it must be from {lowest:g} to "
+                f"{highest:g}"
             )
 
 
 def limits(name: str, choice: Choice) -> tuple[float, float]:
     """Return the lowest and the highest value of a choice; of a range, its ends.
 
-    Arguments
-    ---------
-    name : str
-        What the setting is called, for the error.
-    choice : Choice
-        A number, a list, or a range.
-
     Raises
     ------
     ValueError
-        If it is none of the three.
+        If it is no choice; it names the setting.
 
     Example
     -------
@@ -185,8 +187,8 @@ def limits(name: str, choice: Choice) -> tuple[float, float]:
     except (TypeError, ValueError):  # not even a sequence; no numbers in a range
         pass
     raise ValueError(
-        f"{name} is {choice!r}: give a number, a list of numbers, or a range such as"
-        " -5..40"
+        f"{name} is {choice!r}: give a number, a list of numbers, or a range such as "
+        "-5..40"
     )
 
 

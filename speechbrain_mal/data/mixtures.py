@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
@@ -17,8 +18,14 @@ from speechbrain_mal.data.sources import Sources, UnreadableFileError
 _ATTEMPTS = 50  # of which all would have to draw silence, or bad files
 
 
-class MixtureMaker:
-    """From the index of an example to its noisy and clean waveform.
+def make_mixture(
+    index: int,
+    planner: Planner,
+    read: Read,
+    skipped: SkippedFiles,
+    note: Callable[[Plan], None] = lambda plan: None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `noisy` and `clean`, float32 `[samples]`, by the first plan that works.
 
     Where a drawn stretch is silent or its file can't be read, the example's next
     attempt is made instead: a function of (seed, epoch, index, attempt), so that the
@@ -26,67 +33,12 @@ class MixtureMaker:
 
     Arguments
     ---------
-    mixing : Mixing
-        The settings, and the epoch.
-    sources : Sources
-        The files.
-    skipped : SkippedFiles, optional
-        Where unreadable ones are counted; at its defaults without it.
-
-    Raises
-    ------
-    ValueError
-        As of `Planner`, and when the rates differ.
-    """
-
-    def __init__(
-        self, mixing: Mixing, sources: Sources, skipped: SkippedFiles | None = None
-    ):
-        if mixing.sample_rate != sources.sample_rate:
-            raise ValueError(
-                f"mixtures are of {mixing.sample_rate} Hz and the files are read at"
-                f" {sources.sample_rate} Hz: give both the same sample_rate"
-            )
-        self.mixing, self.sources = mixing, sources
-        self.skipped = skipped or SkippedFiles()
-        self.planner = Planner(
-            mixing,
-            sources.samples("clean"),
-            sources.samples("noise"),
-            len(sources.samples("rir")),
-        )
-
-    def __call__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return `noisy` and `clean`, float32 `[samples]`, of this epoch's example.
-
-        Raises
-        ------
-        TooManySkippedError, RuntimeError
-            As of `make_mixture`.
-        """
-        return make_mixture(
-            self.planner, self.mixing, self.sources.read, index, self.skipped
-        )
-
-
-def make_mixture(
-    planner: Planner,
-    mixing: Mixing,
-    read: Read,
-    index: int,
-    skipped: SkippedFiles,
-    note: Callable[[Plan], None] = lambda plan: None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return `noisy` and `clean`, float32 `[samples]`, by the first plan that works.
-
-    Arguments
-    ---------
-    planner, mixing : Planner, Mixing
-        What draws the plans, and the settings with the epoch.
-    read : callable
-        As of `render`.
     index : int
         The example's number.
+    planner : Planner
+        What draws the plans, with the settings and the epoch.
+    read : callable
+        As of `render`.
     skipped : SkippedFiles
         Where unreadable files are counted.
     note : callable, optional
@@ -99,6 +51,7 @@ def make_mixture(
     RuntimeError
         When every attempt failed.
     """
+    mixing = planner.mixing
     skipped.begin_example()
     for attempt in range(_ATTEMPTS):
         plan = planner(mixing.epoch, index, attempt)
@@ -112,8 +65,8 @@ def make_mixture(
         else:
             return torch.from_numpy(mixture.noisy), torch.from_numpy(mixture.clean)
     raise RuntimeError(
-        f"example {index} of epoch {mixing.epoch}: {_ATTEMPTS} draws met nothing but"
-        " silence or unreadable files; is the corpus mostly silent?"
+        f"example {index} of epoch {mixing.epoch}: {_ATTEMPTS} draws met nothing but "
+        "silence or unreadable files; is the corpus mostly silent?"
     )
 
 
@@ -132,15 +85,19 @@ def mixed_dataset(
 
     Arguments
     ---------
-    mixing, sources, skipped
-        As of `MixtureMaker`.
+    mixing : Mixing
+        The settings, and the epoch.
+    sources : Sources
+        The files.
     examples : int
         How many make an epoch.
+    skipped : SkippedFiles, optional
+        Where unreadable files are counted; at its defaults without it.
 
     Raises
     ------
     ValueError
-        As of `MixtureMaker`, and when there are no examples.
+        As of `Planner`, when the rates differ, and when there are no examples.
 
     Example
     -------
@@ -159,10 +116,21 @@ def mixed_dataset(
     """
     if examples < 1:
         raise ValueError(f"examples is {examples}: an epoch has one at least")
-    maker = MixtureMaker(mixing, sources, skipped)
+    if mixing.sample_rate != sources.sample_rate:
+        raise ValueError(
+            f"mixtures are of {mixing.sample_rate} Hz and the files are read at "
+            f"{sources.sample_rate} Hz: give both the same sample_rate"
+        )
+    clean, noise, rirs = map(sources.samples, ("clean", "noise", "rir"))
+    make = partial(
+        make_mixture,
+        planner=Planner(mixing, clean, noise, len(rirs)),
+        read=sources.read,
+        skipped=skipped or SkippedFiles(),
+    )
     dataset = DynamicItemDataset(
         {f"mix{index:07d}": {"index": index} for index in range(examples)}
     )
-    dataset.add_dynamic_item(takes("index")(provides("noisy", "clean")(maker)))
+    dataset.add_dynamic_item(takes("index")(provides("noisy", "clean")(make)))
     dataset.set_output_keys(["id", "noisy", "clean"])
     return dataset

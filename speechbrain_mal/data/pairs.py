@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import partial
 
+import soundfile
 import torch
-from speechbrain.dataio.dataio import load_data_json, read_audio
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 
 from speechbrain_mal.data.epoch import SharedEpoch
-
-_NEEDED_KEYS = ("noisy_wav", "clean_wav", "length", "samples")
+from speechbrain_mal.data.manifests import as_bytes, check_rate, read_manifest
+from speechbrain_mal.data.sources import UnreadableFileError, open_regular
+from speechbrain_mal.files import printable
 
 
 class RandomCrop(SharedEpoch):
@@ -51,29 +53,14 @@ class RandomCrop(SharedEpoch):
 
     def __init__(self, seconds: float, sample_rate: int, seed: int = 0):
         super().__init__()
+        self.sample_rate = check_rate(sample_rate)
         self.samples = round(seconds * sample_rate)
         if self.samples < 1:
-            raise ValueError(
-                f"a crop of {seconds} s at {sample_rate} Hz is {self.samples} samples"
-                " long: both values must be positive"
-            )
-        self.sample_rate = sample_rate
+            raise ValueError(f"seconds is {seconds}: a crop has one sample at least.")
         self.seed = seed
 
     def __call__(self, clip_id: str, samples: int) -> tuple[int, int]:
-        """Return the segment of one clip.
-
-        Arguments
-        ---------
-        clip_id : str
-            The clip's key in the manifest.
-        samples : int
-            The clip's length in samples.
-
-        Returns
-        -------
-        tuple of int
-            Start and stop (exclusive) in samples, `0 <= start < stop <= samples`.
+        """Return the segment of a clip of so many samples: its start and its end.
 
         Raises
         ------
@@ -84,35 +71,11 @@ class RandomCrop(SharedEpoch):
             raise ValueError(f"clip {clip_id!r} has {samples} samples: remove it")
         if samples <= self.samples:
             return 0, samples
-        key = f"{self.seed}/{self.epoch}/{clip_id}".encode()
+        key = as_bytes(f"{self.seed}/{self.epoch}/{clip_id}")
         # Python's own hash() of a string differs from process to process.
         number = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
         start = number % (samples - self.samples + 1)
         return start, start + self.samples
-
-
-class _ReadPair:
-    """Read a clip's segment from both files (a class, so that datasets pickle)."""
-
-    def __init__(self, crop: RandomCrop | None):
-        self.crop = crop
-
-    def __call__(
-        self, clip_id: str, noisy_wav: str, clean_wav: str, samples: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        start, stop = self.crop(clip_id, samples) if self.crop else (0, samples)
-        pair = []
-        for path in (noisy_wav, clean_wav):
-            audio = read_audio({"file": path, "start": start, "stop": stop}).float()
-            # read_audio returns fewer samples without a word when the file is shorter.
-            if audio.shape != (stop - start,):
-                raise ValueError(
-                    f"{path}: samples {start} to {stop} have shape {tuple(audio.shape)}"
-                    f" instead of ({stop - start},): the file is not the one that the"
-                    " manifest was made from, so prepare the data again"
-                )
-            pair.append(audio)
-        return pair[0], pair[1]
 
 
 def paired_dataset(
@@ -147,7 +110,8 @@ def paired_dataset(
     FileNotFoundError
         If the manifest does not exist, or the audio is not in `data_folder`.
     ValueError
-        If the manifest is empty, lacks a key, or is of another rate than the crop.
+        If the manifest is empty or damaged, lacks a key, or is of another rate than
+        the crop.
 
     Example
     -------
@@ -162,40 +126,53 @@ def paired_dataset(
     >>> dataset[0]["noisy"].shape
     torch.Size([8000])
     """
-    clips = load_data_json(manifest, replacements={"data_root": os.fspath(data_folder)})
-    _check_clips(clips, manifest, data_folder, crop)
+    keys = ("noisy_wav", "clean_wav", "length", "samples")
+    clips = read_manifest(manifest, keys)
+    root = os.fspath(data_folder)
+    for clip in clips.values():
+        for key in ("noisy_wav", "clean_wav"):
+            clip[key] = clip[key].replace("{data_root}", root)
+    first = next(iter(clips.values()))
+    if not os.path.exists(first["noisy_wav"]):
+        raise FileNotFoundError(
+            f"{printable(first['noisy_wav'])} does not exist: is data_folder "
+            f"{printable(root)} the one that {printable(manifest)} was made from?"
+        )
+    samples, rate = first["samples"], crop.sample_rate if crop else 0
+    # Lengths may have been rounded.
+    if crop and abs(samples - first["length"] * rate) > 0.01 * samples:
+        raise ValueError(
+            f"{printable(manifest)}: {samples} samples in {first['length']} s are not "
+            f"{rate} Hz, which the crop is for: give both the same rate"
+        )
     dataset = DynamicItemDataset(clips)
-    read = provides("noisy", "clean")(_ReadPair(crop))
+    read = provides("noisy", "clean")(partial(_read_pair, crop))
     dataset.add_dynamic_item(takes("id", "noisy_wav", "clean_wav", "samples")(read))
     dataset.set_output_keys(["id", "noisy", "clean", "clean_wav"])
     return dataset
 
 
-def _check_clips(
-    clips: dict[str, dict],
-    manifest: str | os.PathLike,
-    data_folder: str | os.PathLike,
-    crop: RandomCrop | None,
-) -> None:
-    if not clips:
-        raise ValueError(f"{manifest} has no clips: prepare the data again")
-    for clip_id, clip in clips.items():
-        if missing := [key for key in _NEEDED_KEYS if key not in clip]:
-            raise ValueError(
-                f"{manifest}: clip {clip_id!r} lacks {', '.join(missing)}: make the"
-                " manifest with speechbrain_mal.data.prepare_voicebank"
-            )
-    first = next(iter(clips.values()))
-    if not os.path.isfile(first["noisy_wav"]):
-        raise FileNotFoundError(
-            f"{first['noisy_wav']} does not exist: is data_folder {data_folder} the one"
-            f" that {manifest} was made from?"
+def _read_pair(
+    crop: RandomCrop | None, clip_id: str, noisy: str, clean: str, samples: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a clip's segment, `[samples]`, of both files."""
+    start, stop = crop(clip_id, samples) if crop else (0, samples)
+    return _read(noisy, start, stop), _read(clean, start, stop)
+
+
+def _read(path: str, start: int, stop: int) -> torch.Tensor:
+    try:
+        with open_regular(path) as file, soundfile.SoundFile(file) as audio:
+            audio.seek(start)
+            wave = audio.read(stop - start, dtype="float32")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise UnreadableFileError(path, f"it can't be read ({error}).") from error
+    # Fewer are read without a word when the file is shorter.
+    if wave.shape != (stop - start,):
+        raise UnreadableFileError(
+            path,
+            f"samples {start} to {stop} have shape {wave.shape}, not "
+            f"({stop - start},): the file is not the one that the manifest was made "
+            "from, so prepare the data again.",
         )
-    if crop is None:
-        return
-    samples, expected = first["samples"], first["length"] * crop.sample_rate
-    if abs(samples - expected) > 0.01 * samples:  # lengths may have been rounded
-        raise ValueError(
-            f"{manifest}: {samples} samples in {first['length']} s are not"
-            f" {crop.sample_rate} Hz, which the crop is for: give both the same rate"
-        )
+    return torch.from_numpy(wave)

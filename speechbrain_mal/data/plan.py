@@ -43,6 +43,7 @@ class Plan:
     rir: int | None
     cutoff_hz: float | None
     attenuation_db: float | None
+    offset: float | None
 
 
 class Planner:
@@ -100,26 +101,21 @@ class Planner:
             )
         if self._noise.longest < mixing.samples:
             raise ValueError(
-                f"all noise files together are shorter than one mixture of"
-                f" {mixing.seconds} s, so noise would repeat: add noise files"
+                "all noise files together are shorter than one mixture of "
+                f"{mixing.seconds} s, so noise would repeat: add noise files"
             )
         if mixing.p_reverb and not rirs:
             raise ValueError(
-                f"p_reverb is {mixing.p_reverb}, but there are no room impulse"
-                " responses: prepare some, or set p_reverb to 0"
+                f"p_reverb is {mixing.p_reverb}, but there are no room impulse "
+                "responses: prepare some, or set p_reverb to 0"
             )
 
     def __call__(self, epoch: int, index: int, attempt: int = 0) -> Plan:
         """Return the plan of a mixture.
 
-        Arguments
-        ---------
-        epoch, index : int
-            Which mixture; not negative.
-        attempt : int
-            0, or higher where the plan before it could not be carried out.
+        `attempt` is higher than 0 where the plan before it could not be carried out.
         """
-        m = self.mixing
+        m, rirs = self.mixing, self.rirs
         # Always four words: SeedSequence does not tell (1, 2) from (1, 2, 0).
         root = np.random.SeedSequence((m.seed, epoch, index, attempt))
         streams = map(np.random.default_rng, root.spawn(5))
@@ -128,11 +124,11 @@ class Planner:
             "snr_db": draw(m.snr_db, levels),
             "gain_db": None if m.gain_db is None else draw(m.gain_db, levels),
             "level_db": None if m.level_db is None else draw(m.level_db, levels),
-            "rir": _maybe(
-                m.p_reverb, chances, lambda rng: int(rng.random() * self.rirs)
-            ),
+            "rir": _maybe(m.p_reverb, chances, lambda rng: int(rng.random() * rirs)),
             "cutoff_hz": _maybe(m.p_band_limit, chances, m.cutoff_hz),
             "attenuation_db": _maybe(m.p_attenuation, chances, m.attenuation_db),
+            # A further one comes last, so that those before it stay as they were.
+            "offset": _maybe(m.p_offset, chances, m.offset),
             "speech": Track(
                 self._speech.draw(m.samples, speech, set(), again=True),
                 self._speech.fade,

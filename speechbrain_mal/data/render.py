@@ -14,11 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechbrain_mal.data.distortions import clip, color, low_pass
-from speechbrain_mal.data.levels import active_power, power
+from speechbrain_mal.data.acoustics import (
+    active_power,
+    clip,
+    color,
+    low_pass,
+    power,
+    reverberate,
+)
 from speechbrain_mal.data.mixing import Mixing
 from speechbrain_mal.data.plan import Plan, Track
-from speechbrain_mal.data.reverb import reverberate
 from speechbrain_mal.data.segments import Piece, join
 
 _SILENT = 1e-8  # power of -80 dB of full scale: there is nothing below this
@@ -34,9 +39,9 @@ class SilentSegmentError(ValueError):
 class Mixture:
     """A mixture and what it is made of, float32 `[samples]` each.
 
-    `noisy` is `speech + noise`. `clean` is the target: `speech` as it was before late
-    reverberation, clipping and band limitation, at the same scale, and with what noise
-    the target keeps.
+    `noisy` is `speech + noise`, and the offset if there is one. `clean` is the target:
+    `speech` as it was before late reverberation, clipping and band limitation, at the
+    same scale, and with what noise the target keeps.
     """
 
     noisy: np.ndarray
@@ -50,7 +55,8 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
 
     The SNR is between the clean speech, before a target keeps noise, on its active
     frames and the noise on the whole segment. One gain is applied to everything. If
-    something would exceed full scale, it is lowered, all by the same factor.
+    something would exceed full scale, it is lowered, all by the same factor, unless
+    `within_full_scale` is off.
 
     Arguments
     ---------
@@ -110,9 +116,13 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
         gain = 10 ** (plan.level_db / 20) / np.sqrt(power(noisy))
     else:
         gain = 10 ** (plan.gain_db / 20)
-    peak = gain * max(np.abs(noisy).max(), np.abs(clean).max())
-    gain = np.float32(gain / max(peak, 1.0))
-    return Mixture(gain * noisy, gain * clean, gain * speech, gain * noise)
+    offset = plan.offset or 0.0
+    if mixing.within_full_scale:
+        peak = gain * max(np.abs(noisy).max(), np.abs(clean).max()) + abs(offset)
+        gain, offset = gain / max(peak, 1.0), offset / max(peak, 1.0)
+    gain = np.float32(gain)
+    noisy = gain * noisy + np.float32(offset) if offset else gain * noisy
+    return Mixture(noisy, gain * clean, gain * speech, gain * noise)
 
 
 def _join(track: Track, kind: str, read: Read) -> np.ndarray:

@@ -61,19 +61,10 @@ class SegmentPool:
         used: set[int],
         again: bool = False,
     ) -> tuple[Piece, ...]:
-        """Return pieces that join to a segment of `samples`.
+        """Return pieces that join to a segment of `samples` after the crossfades.
 
-        Arguments
-        ---------
-        samples : int
-            Length of the segment after the crossfades.
-        rng : numpy.random.Generator
-            Its `random` is all that is used.
-        used : set of int
-            Files that are not to be drawn; those that are drawn are added.
-        again : bool
-            Start over with all files once they are used up. Otherwise the result is
-            empty if those that are left are too few.
+        Files in `used` are not drawn; those that are drawn are added to it. Once all
+        are used up it starts over with `again`, and without it the result is empty.
         """
         pieces: list[Piece] = []
         missing = samples
@@ -112,17 +103,8 @@ def _at(cumulative: np.ndarray, number: float) -> int:
 def join(pieces: Sequence[np.ndarray], fade: int) -> np.ndarray:
     """Join pieces with crossfades that keep the power of what is uncorrelated.
 
-    Arguments
-    ---------
-    pieces : sequence of array, `[samples]` each
-        Each longer than `fade`, those between two others longer than twice that.
-    fade : int
-        Samples by which each overlaps the one before.
-
-    Returns
-    -------
-    array, `[samples]`
-        As long as all the pieces, less `fade` for each join.
+    Pieces `[samples]` are longer than `fade`, those between two others longer than
+    twice that; the result is as long as all of them, less `fade` for each join.
 
     Example
     -------

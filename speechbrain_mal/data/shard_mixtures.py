@@ -55,7 +55,8 @@ class ShardedMixtures(IterableDataset):
     FileNotFoundError
         When there is no index.
     ValueError
-        When processes and workers are more than shards of clean speech.
+        When it is damaged, or processes and workers are more than shards of clean
+        speech.
     """
 
     def __init__(
@@ -89,23 +90,12 @@ class ShardedMixtures(IterableDataset):
         readers, reader = self.processes * workers, self.rank * workers + number
         if readers > len(self.index["clean"]):
             raise ValueError(
-                f"{self.processes} processes with {workers} workers each want as many"
-                f" shards of clean speech, and {self.folder} has"
-                f" {len(self.index['clean'])}: pack smaller ones, or use fewer workers"
+                f"{self.processes} processes with {workers} workers each want as many "
+                f"shards of clean speech, and {self.folder} has "
+                f"{len(self.index['clean'])}: pack smaller ones, or use fewer workers"
             )
-        share = len(range(number, self.examples, workers))
-        yield from self._mixtures(reader, readers, share)
-
-    def _mixtures(self, reader: int, readers: int, number: int) -> Iterator[dict]:
-        mixing, epoch = self.mixing, self.mixing.epoch
-        order = np.random.SeedSequence((mixing.seed, epoch))
-        own = np.random.default_rng((mixing.seed, epoch, reader, 1))
-        speech = np.random.default_rng(order).permutation(len(self.index["clean"]))
-        shards = {"clean": speech[reader::readers]}
-        for kind in sorted(self.index.keys() - {"clean"}):
-            shards[kind] = own.permutation(len(self.index[kind]))
-        buffers = {kind: self._buffer(kind, order) for kind, order in shards.items()}
-        for i in range(number):
+        buffers = self._buffers(reader, readers)
+        for i in range(len(range(number, self.examples, workers))):
             index = reader + i * readers
             files = {kind: buffer.files for kind, buffer in buffers.items()}
             noisy, clean, used = self._make(index, files)
@@ -113,15 +103,37 @@ class ShardedMixtures(IterableDataset):
             for kind, numbers in used.items():
                 buffers[kind].replace(numbers)
 
+    def _buffers(self, reader: int, readers: int) -> dict[str, Buffer]:
+        words = (self.mixing.seed, self.mixing.epoch)
+        common = np.random.default_rng(np.random.SeedSequence(words))
+        own = np.random.default_rng((*words, reader, 1))
+        speech = common.permutation(len(self.index["clean"]))[reader::readers]
+        order = {"clean": speech}
+        for kind in sorted(self.index.keys() - {"clean"}):
+            order[kind] = own.permutation(len(self.index[kind]))
+        buffers = {}
+        for kind, numbers in order.items():
+            shards = [self.index[kind][number] for number in numbers]
+            files = sum(len(shard["samples"]) for shard in shards)
+            buffers[kind] = Buffer(self._stream(shards), files, self.sizes[kind])
+        return buffers
+
+    def _stream(self, shards: list[dict]) -> Iterator[PackedFile]:
+        """Yield the files of shards, over and over."""
+        for shard in itertools.cycle(shards):
+            yield from read_shard(self.folder, shard)
+
     def _make(self, index: int, kept: dict[str, list[PackedFile]]) -> tuple:
         """Return noisy, clean, and by kind which files were used or can't be."""
         rate = self.mixing.sample_rate
+        used: dict[str, set[int]] = {kind: set() for kind in kept}
+        lengths: dict[str, list[int]] = {"rir": []}
+        for kind, files in kept.items():
+            lengths[kind] = [file.samples * rate // file.sample_rate for file in files]
 
         def read(kind: str, piece: Piece) -> np.ndarray:
             file = kept[kind][piece.file]
-            samples = piece.samples
-            if kind == "rir":
-                samples = file.samples * rate // file.sample_rate
+            samples = lengths[kind][piece.file] if kind == "rir" else piece.samples
             return read_piece(
                 lambda: io.BytesIO(file.audio),
                 file.name,
@@ -130,46 +142,20 @@ class ShardedMixtures(IterableDataset):
                 rate,
             )
 
-        lengths = {
-            kind: [file.samples * rate // file.sample_rate for file in files]
-            for kind, files in kept.items()
-        }
-        planner = Planner(
-            self.mixing,
-            lengths["clean"],
-            lengths["noise"],
-            len(lengths.get("rir", [])),
-        )
-        used: dict[str, set[int]] = {kind: set() for kind in kept}
-
         def note(plan: Plan) -> None:
-            for kind, file in _files(plan):
-                used[kind].add(file)
+            noises = [piece for track in plan.noises for piece in track.pieces]
+            used["clean"].update(piece.file for piece in plan.speech.pieces)
+            used["noise"].update(piece.file for piece in noises)
+            if plan.rir is not None:
+                used["rir"].add(plan.rir)
 
-        pair = make_mixture(planner, self.mixing, read, index, self.skipped, note)
-        return (*pair, used)
-
-    def _buffer(self, kind: str, shards: np.ndarray) -> _Buffer:
-        files = sum(len(self.index[kind][number]["samples"]) for number in shards)
-        return _Buffer(self._stream(kind, shards), files, self.sizes[kind])
-
-    def _stream(self, kind: str, shards: np.ndarray) -> Iterator[PackedFile]:
-        """Yield the files of shards, over and over."""
-        while True:
-            for number in shards:
-                yield from read_shard(self.folder, self.index[kind][number])
+        planner = Planner(
+            self.mixing, lengths["clean"], lengths["noise"], len(lengths["rir"])
+        )
+        return (*make_mixture(index, planner, read, self.skipped, note), used)
 
 
-def _files(plan: Plan) -> Iterator[tuple[str, int]]:
-    """Yield the kind and number of each file that a plan takes."""
-    yield from (("clean", piece.file) for piece in plan.speech.pieces)
-    for track in plan.noises:
-        yield from (("noise", piece.file) for piece in track.pieces)
-    if plan.rir is not None:
-        yield "rir", plan.rir
-
-
-class _Buffer:
+class Buffer:
     """So many of a stream's files, which it repeats; used ones are replaced by others.
 
     Of a stream that has few more, most are here already, and finding one that is not
@@ -185,6 +171,7 @@ class _Buffer:
         self._names = {file.name for file in self.files}
 
     def replace(self, used: set[int]) -> None:
+        """Replace the files of these numbers, unless all there are are kept."""
         if self._holds_all:
             return
         for i in sorted(used):

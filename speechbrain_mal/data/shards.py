@@ -3,7 +3,7 @@
 A shard holds audio files as they are, and beside each a `.json` with its name, samples,
 rate and, where it is known, speaker. Files are dealt out in an order that depends on
 their names alone, so that one shard mixes speakers and corpora. `index_<split>.json`
-lists the shards with a SHA-256 each, by which damage is found as they are read.
+lists the shards with their size and SHA-256, by which damage is found as they are read.
 Python's own tarfile writes and reads them: any WebDataset reader can, too.
 """
 
@@ -14,16 +14,20 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from tqdm import tqdm
 
-from speechbrain_mal.data.sources import KINDS
+from speechbrain_mal.audio.reader import RATES
+from speechbrain_mal.data.manifests import as_bytes, read_files, read_json
+from speechbrain_mal.data.sources import KINDS, open_regular
+from speechbrain_mal.files import printable, remove_partials, whole_file, write_text
 
-_READ_SIZE = 2**20
+_FACTS_BYTES = 1 << 16  # of the .json beside a file
+_READ_SIZE = 1 << 20
 
 
 class BadShardError(OSError):
@@ -47,9 +51,8 @@ def pack_shards(
     output: str | os.PathLike,
     split: str = "train",
     max_bytes: int = 512 * 2**20,
-    progressbar: bool = True,
 ) -> Path:
-    """Pack the files of a split's manifests into shards.
+    """Pack the files of a split's manifests into shards, with a progress bar.
 
     A shard appears under its name when it is whole; a call that was stopped goes on
     with those that are missing. The index comes last.
@@ -64,8 +67,6 @@ def pack_shards(
         "train" or "valid".
     max_bytes : int
         Size of a shard; a single file may be larger.
-    progressbar : bool
-        Whether to show one.
 
     Returns
     -------
@@ -76,6 +77,8 @@ def pack_shards(
     ------
     FileNotFoundError
         When a manifest or a file is missing.
+    ValueError
+        When a manifest is damaged, or names a file outside of the data folder.
     OSError
         When the disk is full, naming the shard; no part of it is left.
 
@@ -87,32 +90,53 @@ def pack_shards(
     >>> entry = {"a.wav": {"samples": 800, "sample_rate": 16000}}
     >>> for kind in ("clean", "noise"):
     ...     _ = (folder / f"train_{kind}.json").write_text(json.dumps(entry))
-    >>> index = pack_shards(folder, folder, folder / "shards", progressbar=False)
-    >>> shards = json.loads(index.read_text())["clean"]
+    >>> index = pack_shards(folder, folder, folder / "shards")
+    >>> shards = read_index(index.parent, "train")["clean"]
     >>> [file.name for file in read_shard(index.parent, shards[0])]
     ['a.wav']
     """
-    manifest_folder, data_folder, output = map(
-        Path, (manifest_folder, data_folder, output)
-    )
+    manifest_folder, root, output = map(Path, (manifest_folder, data_folder, output))
     plan = {}
     for kind in KINDS:
         path = manifest_folder / f"{split}_{kind}.json"
         if kind != "rir" or path.exists():
-            entries = json.loads(path.read_text(encoding="utf-8"))
-            plan[kind] = _divide(entries, data_folder, max_bytes)
+            plan[kind] = _divide(read_files(path), root, max_bytes)
     output.mkdir(parents=True, exist_ok=True)
+    remove_partials(output)
     index: dict[str, list[dict]] = {kind: [] for kind in plan}
     files = sum(len(shard) for shards in plan.values() for shard in shards)
-    with tqdm(total=files, desc="packing", unit="file", disable=not progressbar) as bar:
+    with tqdm(total=files, desc="Packing", unit="file") as bar:
         for kind, shards in plan.items():
             for number, entries in enumerate(shards):
                 name = f"{split}_{kind}-{number:06d}.tar"
-                index[kind].append(_pack(output / name, entries, data_folder))
+                index[kind].append(_pack(output / name, entries, root))
                 bar.update(len(entries))
     path = output / f"index_{split}.json"
-    _write_whole(path, lambda file: file.write(json.dumps(index, indent=1).encode()))
+    write_text(path, json.dumps(index, indent=1))
     return path
+
+
+def read_index(folder: str | os.PathLike, split: str) -> dict[str, list[dict]]:
+    """Return the shards of each kind that `pack_shards` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no index: nothing was packed, or not to the end.
+    ValueError
+        When it is damaged.
+    """
+    path = Path(folder) / f"index_{split}.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{printable(path)} does not exist: pack the shards")
+    index = read_json(path)
+    kinds = index.keys() if isinstance(index, dict) else set()
+    if not {"clean", "noise"} <= kinds <= set(KINDS) or not all(
+        isinstance(shards, list) and shards and all(map(_is_shard, shards))
+        for shards in index.values()
+    ):
+        raise ValueError(f"{printable(path)} is no index of shards: pack them again.")
+    return index
 
 
 def read_shard(folder: str | os.PathLike, shard: dict) -> Iterator[PackedFile]:
@@ -129,54 +153,62 @@ def read_shard(folder: str | os.PathLike, shard: dict) -> Iterator[PackedFile]:
     ------
     BadShardError
         When it is missing, cut off or changed: behind its last file, if nothing else
-        shows it before.
+        shows it before. No more is read than the index says that there is.
     """
-    path = Path(folder) / shard["name"]
+    path, digest = Path(folder) / shard["name"], hashlib.sha256()
     try:
-        with open(path, "rb") as raw:
-            hashing = _HashingReader(raw)
+        with open_regular(str(path)) as raw:
+            size = os.fstat(raw.fileno()).st_size
+            if size != shard["bytes"]:
+                raise ValueError(f"it has {size} bytes, not {shard['bytes']}")
+            hashing = _Hashing(raw, digest)
             with tarfile.open(fileobj=hashing, mode="r|") as tar:
-                audio = b""
-                for member in tar:
-                    content = tar.extractfile(member).read()
-                    if not member.name.endswith(".json"):
-                        audio = content
-                        continue
-                    facts = json.loads(content)
-                    yield PackedFile(audio=audio, **facts)
-            hashing.finish()
+                for samples in shard["samples"]:
+                    yield _next_file(tar, samples, size)
+                if tar.next() is not None:
+                    raise ValueError("it holds more files than were packed")
+            while hashing.read(_READ_SIZE):
+                pass
+        if digest.hexdigest() != shard["sha256"]:
+            raise ValueError("its SHA-256 is another")
     except (OSError, tarfile.TarError, ValueError, TypeError) as error:
-        raise BadShardError(f"{path} can't be read to its end: {error}") from error
-    if hashing.hexdigest() != shard["sha256"]:
         raise BadShardError(
-            f"{path} is not as it was packed (its SHA-256 is another): copy it again,"
-            " or delete it and pack again"
-        )
+            f"{printable(path)} is not as it was packed ({printable(error)}): copy it "
+            "again, or delete it and pack again."
+        ) from error
 
 
-def read_index(folder: str | os.PathLike, split: str) -> dict[str, list[dict]]:
-    """Return the shards of each kind that `pack_shards` wrote.
+def _next_file(tar: tarfile.TarFile, samples: int, size: int) -> PackedFile:
+    """Return the next two members of a shard of `size` bytes."""
+    contents = []
+    for most in (size, _FACTS_BYTES):
+        member = tar.next()
+        if member is None:
+            raise ValueError("it ends early")
+        # The holes of a sparse member are in no file: it could be of any size.
+        if not member.isreg() or member.issparse() or member.size > most:
+            raise ValueError(f"{member.name} is too large, or no plain file")
+        contents.append(tar.extractfile(member).read())
+    file = PackedFile(audio=contents[0], **json.loads(contents[1]))
+    if file.samples != samples or file.sample_rate not in RATES:
+        raise ValueError(f"{member.name} says something else than the index")
+    return file
 
-    Raises
-    ------
-    FileNotFoundError
-        When there is no index: nothing was packed, or not to the end.
-    """
-    path = Path(folder) / f"index_{split}.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: pack the shards first")
-    return json.loads(path.read_text(encoding="utf-8"))
+
+def _is_shard(shard: object) -> bool:
+    match shard:
+        case {"name": str(name), "bytes": int(), "sha256": str(), "samples": list(n)}:
+            return os.path.basename(name) == name and all(type(i) is int for i in n)
+    return False
 
 
-def _divide(
-    entries: dict[str, dict], data_folder: Path, max_bytes: int
-) -> list[list[dict]]:
+def _divide(entries: dict[str, dict], root: Path, max_bytes: int) -> list[list[dict]]:
     """Return the files of each shard, in an order that their names decide."""
     shards: list[list[dict]] = []
-    size = max_bytes
-    for name in sorted(entries, key=lambda n: hashlib.blake2b(n.encode()).digest()):
-        length = (data_folder / name).stat().st_size
-        if size + length > max_bytes:
+    size = 0
+    for name in sorted(entries, key=lambda n: hashlib.blake2b(as_bytes(n)).digest()):
+        length = (root / name).stat().st_size
+        if not shards or size + length > max_bytes:
             shards.append([])
             size = 0
         size += length
@@ -184,81 +216,60 @@ def _divide(
     return shards
 
 
-def _pack(path: Path, entries: list[dict], data_folder: Path) -> dict:
+def _pack(path: Path, entries: list[dict], root: Path) -> dict:
     """Write a shard unless it is there; return its entry of the index."""
-    facts = path.with_suffix(".json")
-    if path.exists() and facts.exists():
-        known = json.loads(facts.read_text(encoding="utf-8"))
-        if known["entries"] == entries:
-            return {key: known[key] for key in ("name", "sha256", "samples")}
-
-    def write(file: IO[bytes]) -> None:
-        with tarfile.open(fileobj=file, mode="w|") as tar:
-            for number, entry in enumerate(entries):
-                suffix = Path(entry["name"]).suffix.lower()
-                audio = (data_folder / entry["name"]).read_bytes()
-                _add(tar, f"{number:06d}{suffix}", audio)
-                _add(tar, f"{number:06d}.json", json.dumps(entry).encode())
-
-    digest = _write_whole(path, write)
-    entry = {
-        "name": path.name,
-        "sha256": digest,
-        "samples": [entry["samples"] for entry in entries],
-    }
-    known = {**entry, "entries": entries}
-    _write_whole(facts, lambda file: file.write(json.dumps(known).encode()))
-    return entry
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    tar.addfile(member, io.BytesIO(content))
-
-
-def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> str:
-    """Write a file and rename it when it is on the disk; return its SHA-256."""
-    partial = path.with_name(f".{path.name}.partial")
+    facts_path = path.with_suffix(".json")
     try:
-        with open(partial, "wb") as raw:
-            hashing = _HashingWriter(raw)
-            write(hashing)
+        known = read_json(facts_path)
+        shard = {key: known[key] for key in ("name", "bytes", "sha256", "samples")}
+        if known["entries"] == entries and path.stat().st_size == shard["bytes"]:
+            return shard
+    except (OSError, ValueError, TypeError, KeyError):  # none, or a damaged one
+        pass
+    digest = hashlib.sha256()
+    try:
+        with whole_file(path) as partial, open(partial, "wb") as raw:
+            with tarfile.open(fileobj=_Hashing(raw, digest), mode="w|") as tar:
+                for number, entry in enumerate(entries):
+                    suffix = Path(entry["name"]).suffix.lower()
+                    with open_regular(str(root / entry["name"])) as file:
+                        _add(tar, f"{number:06d}{suffix}", file)
+                    facts = io.BytesIO(json.dumps(entry).encode())
+                    _add(tar, f"{number:06d}.json", facts)
             raw.flush()
             os.fsync(raw.fileno())
-        os.replace(partial, path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # of writing
+    except OSError as error:
+        if error.filename is None:  # of writing
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-    return hashing.hexdigest()
+    shard = {
+        "name": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": digest.hexdigest(),
+        "samples": [entry["samples"] for entry in entries],
+    }
+    write_text(facts_path, json.dumps({**shard, "entries": entries}))
+    return shard
 
 
-class _HashingWriter:
-    """A file that is written, and its digest."""
+def _add(tar: tarfile.TarFile, name: str, file: BinaryIO) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    tar.addfile(member, file)
 
-    def __init__(self, raw: IO[bytes]):
-        self._raw, self._digest = raw, hashlib.sha256()
-        self.hexdigest = self._digest.hexdigest
+
+class _Hashing:
+    """A file that is read or written from start to end, and its digest."""
+
+    def __init__(self, raw: BinaryIO, digest: hashlib._Hash):
+        self._raw, self._digest = raw, digest
 
     def write(self, content: bytes) -> int:
         self._digest.update(content)
         return self._raw.write(content)
 
-
-class _HashingReader:
-    """A file that is read from start to end, and its digest."""
-
-    def __init__(self, raw: IO[bytes]):
-        self._raw, self._digest = raw, hashlib.sha256()
-        self.hexdigest = self._digest.hexdigest
-
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         content = self._raw.read(size)
         self._digest.update(content)
         return content
-
-    def finish(self) -> None:
-        while self.read(_READ_SIZE):
-            pass

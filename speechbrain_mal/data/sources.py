@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
-import json
 import math
 import os
+import stat
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
+from speechbrain_mal.data.manifests import as_bytes, check_rate, read_files
 from speechbrain_mal.data.segments import Piece
+from speechbrain_mal.files import printable
 
 KINDS = ("clean", "noise", "rir")
 # The process' fault, not the file's: no other file could be read instead.
@@ -25,8 +28,11 @@ class UnreadableFileError(OSError):
     """A file that the manifest names is gone, damaged, or another one by now."""
 
     def __init__(self, file: str, reason: str):
-        super().__init__(f"{file}: {reason}")
-        self.file, self.reason = file, reason
+        super().__init__(f"{printable(file)}: {reason}")
+        self.file, self.reason = printable(file), reason
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.file, self.reason)
 
 
 class Sources:
@@ -49,10 +55,11 @@ class Sources:
     FileNotFoundError
         If a manifest does not exist.
     ValueError
-        If a manifest is empty or lacks what it should say.
+        If a manifest is empty or damaged, or lacks what it should say.
 
     Example
     -------
+    >>> import json
     >>> folder = getfixture("tmp_path")
     >>> soundfile.write(folder / "a.wav", np.full(800, 0.5), 16000)
     >>> entry = {"a.wav": {"samples": 800, "sample_rate": 16000}}
@@ -71,13 +78,13 @@ class Sources:
         sample_rate: int,
     ):
         self.data_folder = os.fspath(data_folder)
-        self.sample_rate = sample_rate
+        self.sample_rate = check_rate(sample_rate)
         self._names: dict[str, np.ndarray] = {}
         self._samples: dict[str, np.ndarray] = {}
         self._rates: dict[str, np.ndarray] = {}
         for kind, manifest in manifests.items():
-            entries = _entries(Path(manifest))
-            self._names[kind] = np.array([name.encode() for name in entries])
+            entries = read_files(manifest)
+            self._names[kind] = np.array([as_bytes(name) for name in entries])
             rates = np.array([entry["sample_rate"] for entry in entries.values()])
             samples = np.array([entry["samples"] for entry in entries.values()])
             self._rates[kind] = rates
@@ -87,10 +94,6 @@ class Sources:
     def samples(self, kind: str) -> np.ndarray:
         """Return the length of each file at `sample_rate`, int `[files]`."""
         return self._samples.get(kind, np.zeros(0, np.int64))
-
-    def name(self, kind: str, file: int) -> str:
-        """Return a file's name, relative to `data_folder`."""
-        return self._names[kind][file].decode()
 
     def read(self, kind: str, piece: Piece) -> np.ndarray:
         """Return a piece of a file, or the whole of a room impulse response.
@@ -112,22 +115,26 @@ class Sources:
         UnreadableFileError
             If the file is gone, damaged, or shorter than its manifest says.
         """
-        name = self.name(kind, piece.file)
+        name = self._names[kind][piece.file].decode("utf-8", "surrogateescape")
         rate = int(self._rates[kind][piece.file])
         start, samples = piece.start, piece.samples
         if kind == "rir":
             start, samples = 0, int(self._samples[kind][piece.file])
-        return read_piece(
-            lambda: open(os.path.join(self.data_folder, name), "rb"),
-            name,
-            (start, samples),
-            rate,
-            self.sample_rate,
-        )
+        opener = partial(open_regular, os.path.join(self.data_folder, name))
+        return read_piece(opener, name, (start, samples), rate, self.sample_rate)
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a file for reading; a pipe would wait for its writer, and is an OSError."""
+    file = open(path, "rb", opener=_without_waiting)
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError("not a regular file")
 
 
 def read_piece(
-    open_file: Callable,
+    opener: Callable[[], BinaryIO],
     name: str,
     span: tuple[int, int],
     rate: int,
@@ -137,7 +144,7 @@ def read_piece(
 
     Arguments
     ---------
-    open_file : callable
+    opener : callable
         Returns the file, opened for binary reading.
     name : str
         What errors call it.
@@ -161,15 +168,11 @@ def read_piece(
         last = (start + samples) * rate // new_rate + margin
         skip = start - first * new_rate // rate
     try:
-        with open_file() as file, soundfile.SoundFile(file) as audio:
+        with opener() as file, soundfile.SoundFile(file) as audio:
             if audio.samplerate != rate:
-                raise UnreadableFileError(
-                    name, f"it has {audio.samplerate} Hz and had {rate} Hz before"
-                )
+                raise OSError(f"it has {audio.samplerate} Hz and had {rate} Hz before")
             audio.seek(first)
             signal = audio.read(last - first, dtype="float32", always_2d=True)[:, 0]
-    except UnreadableFileError:
-        raise
     except (soundfile.LibsndfileError, OSError) as error:
         if getattr(error, "errno", None) in _EXHAUSTED:
             raise
@@ -185,13 +188,5 @@ def read_piece(
     return np.ascontiguousarray(signal)
 
 
-def _entries(manifest: Path) -> dict[str, dict]:
-    if not manifest.is_file():
-        raise FileNotFoundError(f"{manifest} does not exist: prepare the data first")
-    entries = json.loads(manifest.read_text(encoding="utf-8"))
-    if not entries:
-        raise ValueError(f"{manifest} names no file")
-    for name, entry in entries.items():
-        if not {"samples", "sample_rate"} <= entry.keys():
-            raise ValueError(f"{manifest}: {name} has no samples or no sample_rate")
-    return entries
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

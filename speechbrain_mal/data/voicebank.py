@@ -6,15 +6,25 @@ for noise-robust Text-to-Speech", SSW 2016; https://doi.org/10.7488/ds/2117
 
 from __future__ import annotations
 
-import difflib
+import itertools
 import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path, PurePosixPath
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_mal.data.audio_check import check_pairs
-from speechbrain_mal.data.manifests import fingerprint, is_current, write_manifests
+from speechbrain_mal.audio import SeenFiles
+from speechbrain_mal.data.manifests import (
+    existing_folder,
+    fingerprint,
+    is_current,
+    require_manifests,
+    whats_in,
+    write_manifests,
+)
+from speechbrain_mal.data.scan import SCAN, Facts, list_audio, scan
+from speechbrain_mal.files import printable, shown
 
 logger = get_logger(__name__)
 
@@ -22,8 +32,9 @@ logger = get_logger(__name__)
 _FOLDER_SUFFIX = {16000: "_wav_16k", 48000: "_wav"}
 _TRAIN_SETS = ("28spk", "56spk")
 _MANIFESTS = ("train.json", "valid.json", "test.json")
+_MAX_PROBLEMS = 10  # a folder that is wrong as a whole is told of in seconds
 
-Pairs = dict[str, tuple[Path, Path]]
+Pairs = dict[str, tuple[str, str]]  # by clip: names of the noisy and the clean file
 
 
 def prepare_voicebank(
@@ -37,16 +48,17 @@ def prepare_voicebank(
 ) -> None:
     """Check the corpus and write `train.json`, `valid.json` and `test.json`.
 
-    Every audio file is decoded once, so that a damaged one is found now. If the
-    manifests were already made from the same files with the same options, nothing is
-    done. Paths start with `{data_root}`: the manifests outlive a move of the corpus.
+    Every audio file is decoded once, in threads, so that a damaged one is found now; a
+    call that was stopped goes on. If the manifests were already made from the same
+    files with the same options, nothing is done. Paths start with `{data_root}`: the
+    manifests outlive a move of the corpus.
 
     Arguments
     ---------
     data_folder : path
         Folder that holds `{noisy,clean}_trainset_{28spk,56spk}_wav` and
         `{noisy,clean}_testset_wav` (48 kHz), or the same with `_16k` appended
-        (16 kHz). A file is .wav or .flac, and named `<speaker>_<sentence>`.
+        (16 kHz), with any folders in them. A file is named `<speaker>_<sentence>`.
     save_folder : path
         Where the manifests go; made if needed.
     sample_rate : int
@@ -68,8 +80,9 @@ def prepare_voicebank(
         if the manifests are and `skip_prep` is set.
     ValueError
         If an option is unknown, a split would be empty, a clip is in both training
-        and test set, or audio is unusable (see `audio_check.check_pairs`). No
-        manifest is written or changed in any of these cases.
+        and test set, or audio is unusable: one error lists up to ten clips. Usable
+        are mono files of this rate, complete, of finite samples, as long as their
+        other half. No manifest is written or changed in any of these cases.
 
     Example
     -------
@@ -86,98 +99,61 @@ def prepare_voicebank(
     >>> valid["p226_001"]["length"]
     0.5
     """
-    data_folder, save_folder = Path(data_folder), Path(save_folder)
+    save_folder = Path(save_folder)
     if skip_prep:
-        _require_manifests(save_folder)
+        require_manifests(save_folder, _MANIFESTS)
         return
     if train_set not in _TRAIN_SETS:
-        raise ValueError(f"train_set is {train_set!r}: choose one of {_TRAIN_SETS}")
+        raise ValueError(f"train_set is {train_set!r}: choose one of {_TRAIN_SETS}.")
     if sample_rate not in _FOLDER_SUFFIX:
         raise ValueError(
-            f"sample_rate is {sample_rate!r}: choose one of {tuple(_FOLDER_SUFFIX)} Hz"
+            f"sample_rate is {shown(sample_rate)}: choose one of "
+            f"{tuple(_FOLDER_SUFFIX)} (Hz)."
         )
-    _require_data_folder(data_folder)
+    data_folder = existing_folder(data_folder, "data_folder")
     # A single speaker from the command line arrives as a string.
     speakers = {valid_speakers} if isinstance(valid_speakers, str) else valid_speakers
     speakers = sorted(set(map(str, speakers)))
 
-    train_pairs = _list_pairs(data_folder, f"trainset_{train_set}", sample_rate)
-    test_pairs = _list_pairs(data_folder, test_set, sample_rate)
-    splits = _split(train_pairs, test_pairs, speakers)
+    train = _list_pairs(data_folder, f"trainset_{train_set}", sample_rate)
+    test = _list_pairs(data_folder, test_set, sample_rate)
+    splits = _split(train, test, speakers)
+    pairs = train | test
     stamp = {
         "sample_rate": sample_rate,
         "train_set": train_set,
         "valid_speakers": speakers,
         "test_set": test_set,
-        "files": fingerprint(
-            path
-            for pairs in (train_pairs, test_pairs)
-            for pair in pairs.values()
-            for path in pair
-        ),
+        "files": fingerprint(data_folder, itertools.chain(*pairs.values())),
     }
     if is_current(save_folder, _MANIFESTS, stamp):
         logger.info("The manifests in %s are up to date: skipped.", save_folder)
         return
 
-    lengths = check_pairs(train_pairs | test_pairs, sample_rate)
+    names = list(itertools.chain(*pairs.values()))
+    save_folder.mkdir(parents=True, exist_ok=True)
+    with closing(scan(data_folder, names, SeenFiles(save_folder / SCAN))) as scanned:
+        lengths = _check_pairs(pairs, (facts for _, facts in scanned), sample_rate)
     manifests = {
-        name: _manifest(data_folder, pairs, lengths, sample_rate)
-        for name, pairs in zip(_MANIFESTS, splits, strict=True)
+        name: {
+            clip: {
+                "noisy_wav": f"{{data_root}}/{noisy}",
+                "clean_wav": f"{{data_root}}/{clean}",
+                "length": lengths[clip] / sample_rate,
+                "samples": lengths[clip],
+                "speaker": _speaker(clip),
+            }
+            for clip, (noisy, clean) in sorted(split.items())
+        }
+        for name, split in zip(_MANIFESTS, splits, strict=True)
     }
     write_manifests(save_folder, manifests, stamp)
     counts = ", ".join(f"{len(manifests[name])} in {name}" for name in _MANIFESTS)
     logger.info("Wrote manifests to %s: %s.", save_folder, counts)
 
 
-def _manifest(
-    data_folder: Path, pairs: Pairs, lengths: dict[str, int], sample_rate: int
-) -> dict[str, dict]:
-    def portable(path: Path) -> str:
-        return "{data_root}/" + path.relative_to(data_folder).as_posix()
-
-    return {
-        clip_id: {
-            "noisy_wav": portable(noisy),
-            "clean_wav": portable(clean),
-            "length": lengths[clip_id] / sample_rate,
-            "samples": lengths[clip_id],
-            "speaker": _speaker(clip_id),
-        }
-        for clip_id, (noisy, clean) in sorted(pairs.items())
-    }
-
-
-def _speaker(clip_id: str) -> str:
-    return clip_id.split("_")[0]
-
-
-def _require_manifests(save_folder: Path) -> None:
-    missing = [name for name in _MANIFESTS if not (save_folder / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"skip_prep is set, but {save_folder} has no {', '.join(missing)}: run once"
-            " without skip_prep, or set save_folder to where the manifests are"
-        )
-
-
-def _require_data_folder(data_folder: Path) -> None:
-    if data_folder.is_dir():
-        return
-    # The first part of the path that does not exist is the one that is misspelt.
-    missing = data_folder.absolute()
-    while not missing.parent.is_dir():
-        missing = missing.parent
-    raise FileNotFoundError(
-        f"data_folder {data_folder} is not a folder: {missing.parent} has no folder"
-        f" {missing.name!r}.{_suggest(missing)}"
-    )
-
-
-def _suggest(missing: Path) -> str:
-    names = sorted(path.name for path in missing.parent.iterdir() if path.is_dir())
-    close = difflib.get_close_matches(missing.name, names, n=1)
-    return f" Did you mean {missing.parent / close[0]}?" if close else ""
+def _speaker(clip: str) -> str:
+    return clip.split("_")[0]
 
 
 def _find_folder(data_folder: Path, stem: str, sample_rate: int) -> Path:
@@ -188,77 +164,111 @@ def _find_folder(data_folder: Path, stem: str, sample_rate: int) -> Path:
     (other_rate,) = set(_FOLDER_SUFFIX) - {sample_rate}
     other = data_folder / (stem + _FOLDER_SUFFIX[other_rate])
     deeper = next(data_folder.glob(f"*/{folder.name}"), None)
+    advice = whats_in(folder)
     if other.is_dir():
         advice = (
-            f"{other.name} is there, which is for {other_rate} Hz: resample it into"
-            f" {folder.name}, or set sample_rate to {other_rate}"
+            f"{other.name} is there, which is for {other_rate} Hz: resample it into "
+            f"{folder.name}, or set sample_rate to {other_rate}."
         )
     elif deeper is not None:
-        advice = f"set data_folder to {deeper.parent}, which has it"
-    else:
-        present = sorted(path.name for path in data_folder.iterdir())
-        advice = f"it holds {', '.join(present[:20]) or 'nothing'}.{_suggest(folder)}"
-    raise FileNotFoundError(f"{data_folder} has no folder {folder.name!r}: {advice}")
+        advice = f"Set data_folder to {printable(deeper.parent)}, which has it."
+    raise FileNotFoundError(
+        f"{printable(data_folder)} has no folder {folder.name!r}. {advice}"
+    )
 
 
-def _list_audio(folder: Path) -> dict[str, Path]:
-    """Return the audio files of a folder by their name without extension."""
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        # Hidden files are what macOS leaves next to the real ones.
-        if path.suffix.lower() not in (".wav", ".flac") or path.name.startswith("."):
-            continue
-        if path.stem in files:
-            raise ValueError(
-                f"{folder} has both {files[path.stem].name} and {path.name}: keep one"
-            )
-        files[path.stem] = path
-    if not files:
-        raise ValueError(f"{folder} has no .wav or .flac file: is it fully unpacked?")
+def _list_clips(data_folder: Path, folder: Path) -> dict[str, str]:
+    """Return the files of a folder by clip, their names without extension.
+
+    Folders in it play no part: unpacked archives are often nested in themselves.
+    """
+    files: dict[str, str] = {}
+    for name in list_audio(folder, data_folder):
+        clip = PurePosixPath(name).stem
+        if clip in files:
+            both = f"{printable(files[clip])} and {printable(name)}"
+            raise ValueError(f"{both} are both clip {shown(clip)}: keep one.")
+        files[clip] = name
     return files
 
 
 def _list_pairs(data_folder: Path, set_name: str, sample_rate: int) -> Pairs:
-    """Return the (noisy, clean) files of a set by clip id."""
-    noisy_folder, clean_folder = (
-        _find_folder(data_folder, f"{kind}_{set_name}", sample_rate)
-        for kind in ("noisy", "clean")
+    """Return the (noisy, clean) files of a set by clip."""
+    noisy, clean = (
+        _list_clips(data_folder, _find_folder(data_folder, f"{k}_{set_name}", rate))
+        for k, rate in (("noisy", sample_rate), ("clean", sample_rate))
     )
-    noisy, clean = _list_audio(noisy_folder), _list_audio(clean_folder)
-    alone = [
-        f"{noisy[k]} has no clean clip in {clean_folder}"
-        for k in noisy.keys() - clean.keys()
-    ]
-    alone += [
-        f"{clean[k]} has no noisy clip in {noisy_folder}"
-        for k in clean.keys() - noisy.keys()
-    ]
+    alone = [f"{noisy[k]} has no clean clip" for k in noisy.keys() - clean.keys()]
+    alone += [f"{clean[k]} has no noisy clip" for k in clean.keys() - noisy.keys()]
     if alone:
+        examples = "\n  ".join(map(printable, sorted(alone)[:10]))
         raise FileNotFoundError(
-            f"{len(alone)} clip(s) of {set_name} lack their other half: restore it, or"
-            " remove the clip:\n  " + "\n  ".join(sorted(alone)[:10])
+            f"{len(alone)} clip(s) of {set_name} lack their other half: restore it, or "
+            f"remove the clip:\n  {examples}"
         )
-    return {clip_id: (noisy[clip_id], clean[clip_id]) for clip_id in noisy}
+    return {clip: (noisy[clip], clean[clip]) for clip in noisy}
 
 
 def _split(train: Pairs, test: Pairs, valid_speakers: list[str]) -> list[Pairs]:
     """Return the pairs of train, valid and test; no clip is in two of them."""
     if common := sorted(train.keys() & test.keys()):
         raise ValueError(
-            f"{len(common)} clip(s) are in both the training and the test set, such as"
-            f" {', '.join(common[:10])}: remove them from one of the two"
+            f"{len(common)} clip(s) are in both the training and the test set, such as "
+            f"{printable(', '.join(common[:10]))}: remove them from one of the two."
         )
-    present = sorted({_speaker(clip_id) for clip_id in train})
+    present = sorted({_speaker(clip) for clip in train})
     unknown = sorted(set(valid_speakers) - set(present))
     if unknown or not valid_speakers:
         raise ValueError(
-            f"valid_speakers {unknown or valid_speakers} give no validation clips: name"
-            f" speakers of the training set, which are {', '.join(present[:60])}"
+            f"valid_speakers {unknown or valid_speakers} give no validation clips: "
+            "name speakers of the training set, which are "
+            f"{printable(', '.join(present[:60]))}."
         )
     valid = {k: pair for k, pair in train.items() if _speaker(k) in valid_speakers}
     if len(valid) == len(train):
         raise ValueError(
-            f"valid_speakers {valid_speakers} are all the speakers there are, so"
-            " nothing is left to train on: name fewer"
+            f"valid_speakers {valid_speakers} are all the speakers there are, so "
+            "nothing is left to train on: name fewer."
         )
     return [{k: train[k] for k in train.keys() - valid.keys()}, valid, test]
+
+
+def _check_pairs(
+    pairs: Pairs, scanned: Iterator[Facts], sample_rate: int
+) -> dict[str, int]:
+    """Return each clip's length in samples; raise ValueError if some are unusable."""
+    lengths, problems = {}, []
+    for clip, pair in pairs.items():
+        halves = list(itertools.islice(scanned, 2))
+        faults = [
+            f"{printable(name)}: {fault}"
+            for name, facts in zip(pair, halves, strict=True)
+            if (fault := _fault(facts, sample_rate))
+        ]
+        noisy, clean = (facts.samples for facts in halves)
+        if not faults and noisy != clean:
+            faults = [
+                f"{printable(pair[0])} has {noisy} samples, {printable(pair[1])} has "
+                f"{clean}: cut both to the same, aligned length, or remove both."
+            ]
+        lengths[clip] = noisy
+        problems += [" ".join(faults)] if faults else []
+        if len(problems) == _MAX_PROBLEMS:
+            break
+    if problems:
+        raise ValueError(
+            f"{len(problems)} unusable clip(s) among the {len(lengths)} of "
+            f"{len(pairs)} that were checked:\n  " + "\n  ".join(problems)
+        )
+    return lengths
+
+
+def _fault(facts: Facts, sample_rate: int) -> str:
+    if not facts.problem and facts.sample_rate != sample_rate:
+        return (
+            f"a sample rate of {facts.sample_rate} Hz, not {sample_rate} Hz: resample "
+            "it, or set sample_rate to that of the corpus."
+        )
+    if not facts.problem and facts.channels != 1:
+        return f"{facts.channels} channels: keep one of them."
+    return facts.problem

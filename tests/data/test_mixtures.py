@@ -1,20 +1,26 @@
-"""An example is a function of (seed, epoch, number), whoever makes it, and when."""
+"""An example is a function of (seed, epoch, number), whoever makes it, and when.
+
+And where a file can't be read: another mixture stands in, it is named, and counted.
+"""
 
 import copy
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
-import soundfile
 import torch
+from dns_tree import write
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import SaveableDataLoader
 from torch.utils.data import DistributedSampler
 
-from speechbrain_mal.data import Mixing, Sources, mixed_dataset
+from speechbrain_mal.data import Mixing, SkippedFiles, Sources, mixed_dataset
+from speechbrain_mal.data.skipped import TooManySkippedError
 
 RATE = 16000
+FILES = 8
 EXAMPLES = 24
 
 
@@ -24,30 +30,39 @@ def corpus(tmp_path_factory):
     root = tmp_path_factory.mktemp("corpus")
     rng = np.random.default_rng(0)
     for kind in ("clean", "noise", "rir"):
-        (root / kind).mkdir()
         entries = {}
-        for i in range(8):
+        for i in range(FILES):
             name, rate = f"{kind}/{i}.wav", (RATE, 3 * RATE)[i % 2]
             samples = int((0.3 + 0.17 * i) * rate)
             signal = 0.1 * rng.standard_normal(samples)
             if kind == "rir":
                 signal *= np.exp(-np.arange(samples) / (0.05 * rate))
-            soundfile.write(root / name, signal, rate)
+            write(root / name, signal, rate)
             entries[name] = {"samples": samples, "sample_rate": rate}
         (root / f"{kind}.json").write_text(json.dumps(entries))
     return root
 
 
-def settings(**others):
+@pytest.fixture
+def damaged(corpus, tmp_path):
+    """Return a copy of the corpus, to be spoilt."""
+    return shutil.copytree(corpus, tmp_path / "corpus")
+
+
+def settings(epoch=1, **others):
     """Return settings in which everything happens to some mixtures."""
-    chances = ("reverb", "clipping", "noise_clipping", "band_limit", "attenuation")
+    chances = "reverb clipping noise_clipping band_limit attenuation offset".split()
     some = {f"p_{name}": 0.5 for name in chances}
-    return Mixing(seconds=0.5, sample_rate=RATE, **{**some, "noises": [1, 2], **others})
+    mixing = Mixing(
+        seconds=0.5, sample_rate=RATE, **{**some, "noises": [1, 2], **others}
+    )
+    mixing.set_epoch(epoch)
+    return mixing
 
 
-def make(corpus, mixing, examples=EXAMPLES):
+def make(corpus, mixing, examples=EXAMPLES, skipped=None):
     manifests = {kind: corpus / f"{kind}.json" for kind in ("clean", "noise", "rir")}
-    return mixed_dataset(mixing, Sources(manifests, corpus, RATE), examples)
+    return mixed_dataset(mixing, Sources(manifests, corpus, RATE), examples, skipped)
 
 
 def collect(mixtures):
@@ -64,12 +79,13 @@ def collect(mixtures):
     return found
 
 
-def epoch(corpus, number, **others):
-    """Return an epoch's mixtures, one after another in this process."""
-    mixing = settings(**others)
-    mixing.set_epoch(number)
-    dataset = make(corpus, mixing)
+def one_by_one(dataset):
     return collect(dataset[i] for i in range(len(dataset)))
+
+
+@pytest.fixture(scope="module")
+def first_epoch(corpus):
+    return one_by_one(make(corpus, settings()))
 
 
 def assert_same(actual, expected):
@@ -83,117 +99,87 @@ def loader(dataset, **options):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
-def test_any_number_of_workers_makes_the_same(corpus, workers):
-    mixing = settings()
-    mixing.set_epoch(1)
-    batches = loader(make(corpus, mixing), num_workers=workers)
-    assert_same(collect(batches), epoch(corpus, 1))
+def test_any_number_of_workers_makes_the_same(corpus, first_epoch, workers):
+    batches = loader(make(corpus, settings()), num_workers=workers)
+    assert_same(collect(batches), first_epoch)
 
 
-def test_workers_that_persist_follow_the_epoch(corpus):
+def test_workers_that_persist_follow_the_epoch(corpus, first_epoch):
     mixing = settings()
-    batches = loader(make(corpus, mixing), num_workers=2, persistent_workers=True)
+    dataset = make(corpus, mixing)
+    batches = loader(dataset, num_workers=2, persistent_workers=True)
     for number in (1, 2, 1):  # the last as after going back to a checkpoint
         mixing.set_epoch(number)
-        assert_same(collect(batches), epoch(corpus, number))
+        assert_same(collect(batches), one_by_one(dataset))
+    assert_same(one_by_one(dataset), first_epoch)
 
 
-def test_any_order_makes_the_same(corpus):
-    mixing = settings()
-    mixing.set_epoch(1)
-    dataset = make(corpus, mixing)
+def test_any_order_makes_the_same(corpus, first_epoch):
+    dataset = make(corpus, settings())
     backwards = [dataset[i] for i in reversed(range(len(dataset)))]
-    assert_same(collect(backwards), epoch(corpus, 1))
-    assert_same(collect(loader(dataset, shuffle=True)), epoch(corpus, 1))
+    assert_same(collect(backwards), first_epoch)
+    assert_same(collect(loader(dataset, shuffle=True)), first_epoch)
 
 
-def test_processes_share_the_epoch_out(corpus):
-    mixing = settings()
-    mixing.set_epoch(1)
+def test_processes_share_the_epoch_out(corpus, first_epoch):
     found = {}
     for rank in range(3):
-        dataset = make(corpus, mixing)
+        dataset = make(corpus, settings())
         sampler = DistributedSampler(dataset, num_replicas=3, rank=rank)
         part = collect(loader(dataset, sampler=sampler))
         assert not found.keys() & part.keys()
         found |= part
-    assert_same(found, epoch(corpus, 1))
+    assert_same(found, first_epoch)
 
 
-def test_a_part_of_the_epoch_is_the_same(corpus):
-    mixing = settings()
-    mixing.set_epoch(1)
-    whole = epoch(corpus, 1)
-    fewer = make(corpus, mixing, examples=5)
-    first = dict(list(whole.items())[:5])
-    assert_same(collect(fewer[i] for i in range(5)), first)
-    mixing.set_epoch(0)
+def test_a_part_of_the_epoch_is_the_same(corpus, first_epoch):
+    fewer = make(corpus, settings(), examples=5)
+    assert_same(one_by_one(fewer), dict(list(first_epoch.items())[:5]))
+    mixing = settings(epoch=0)
     chosen = make(corpus, mixing).filtered_sorted(
         key_test={"id": lambda key: key.endswith("3")}
     )
     mixing.set_epoch(1)  # the part follows
-    threes = {key: mixture for key, mixture in whole.items() if key.endswith("3")}
+    threes = {key: m for key, m in first_epoch.items() if key.endswith("3")}
     assert len(threes) == 3
-    assert_same(collect(chosen[i] for i in range(len(chosen))), threes)
+    assert_same(one_by_one(chosen), threes)
 
 
 @pytest.mark.parametrize(
     "copier", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))]
 )
-def test_a_copy_makes_the_same(corpus, copier):
-    mixing = settings()
-    mixing.set_epoch(1)
-    dataset = copier(make(corpus, mixing))
-    mixtures = collect(dataset[i] for i in range(len(dataset)))
-    assert_same(mixtures, epoch(corpus, 1))
+def test_a_copy_makes_the_same(corpus, first_epoch, copier):
+    assert_same(one_by_one(copier(make(corpus, settings()))), first_epoch)
 
 
-def test_torchs_and_numpys_random_state_play_no_part(corpus):
+def test_torchs_and_numpys_random_state_play_no_part(corpus, first_epoch):
     torch.manual_seed(5)
     np.random.seed(5)
-    first = epoch(corpus, 1)
     state = torch.get_rng_state(), np.random.get_state()[1].copy()
-    torch.manual_seed(6)
-    np.random.seed(6)
-    assert_same(epoch(corpus, 1), first)
-    torch.manual_seed(5)
-    np.random.seed(5)
+    assert_same(one_by_one(make(corpus, settings())), first_epoch)
     assert torch.equal(torch.get_rng_state(), state[0])
     np.testing.assert_array_equal(np.random.get_state()[1], state[1])
 
 
-@pytest.mark.parametrize("other", [{"number": 2}, {"number": 1, "seed": 1}])
-def test_another_epoch_or_seed_makes_others(corpus, other):
-    mixtures, others = epoch(corpus, 1), epoch(corpus, **other)
-    for key, mixture in mixtures.items():
-        assert not torch.equal(mixture, others[key])
+def test_another_epoch_or_seed_makes_others_and_no_two_are_alike(corpus, first_epoch):
+    every = [first_epoch]
+    for other in ({"epoch": 2}, {"epoch": 1, "seed": 1}):
+        every.append(one_by_one(make(corpus, settings(**other))))
+    sums = {float(m.double().square().sum()) for part in every for m in part.values()}
+    assert len(sums) == 3 * EXAMPLES
 
 
-def test_no_two_examples_are_alike(corpus):
-    mixtures = [m for number in (1, 2) for m in epoch(corpus, number).values()]
-    sums = {float(mixture.double().square().sum()) for mixture in mixtures}
-    assert len(sums) == 2 * EXAMPLES
-
-
-def test_the_probability_of_reverberation_changes_nothing_else(corpus):
-    mixing = {p: settings(p_reverb=p, p_attenuation=0) for p in (0.0, 0.5, 1.0)}
-    dry, some, wet = (epoch_of(corpus, mixing[p]) for p in (0.0, 0.5, 1.0))
-    as_dry = [torch.equal(some[key], dry[key]) for key in dry]
-    as_wet = [torch.equal(some[key], wet[key]) for key in dry]
+@pytest.mark.parametrize("chance", ["p_reverb", "p_offset"])
+def test_a_probability_changes_nothing_else(corpus, chance):
+    never, some, always = (
+        one_by_one(make(corpus, settings(**{"p_attenuation": 0, chance: p})))
+        for p in (0.0, 0.5, 1.0)
+    )
+    as_never = [torch.equal(some[key], never[key]) for key in some]
+    as_always = [torch.equal(some[key], always[key]) for key in some]
     # Each mixture is either of the two: with and without it, all the rest is equal.
-    assert all(a != b for a, b in zip(as_dry, as_wet, strict=True))
-    assert 0 < sum(as_dry) < EXAMPLES
-
-
-def epoch_of(corpus, mixing):
-    dataset = make(corpus, mixing)
-    return collect(dataset[i] for i in range(len(dataset)))
-
-
-def test_without_an_epoch_validation_stays_the_same(corpus):
-    dataset = make(corpus, settings())
-    first, second = (collect(loader(dataset)) for _ in range(2))
-    assert_same(second, first)
+    assert all(a != b for a, b in zip(as_never, as_always, strict=True))
+    assert 0 < sum(as_never) < EXAMPLES
 
 
 def test_items_are_float32_of_the_length(corpus):
@@ -209,3 +195,119 @@ def test_wrong_settings_are_errors(corpus):
     mixing = Mixing(seconds=1, sample_rate=48000)
     with pytest.raises(ValueError, match="of 48000 Hz and the files are read at 16000"):
         make(corpus, mixing)
+
+
+# Files that can't be read
+
+
+PLAIN = {f"p_{name}": 0 for name in ("reverb", "clipping", "band_limit", "offset")}
+
+
+def remove(path):
+    path.unlink()
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def some(corpus, skipped=None, examples=60):
+    """Return a dataset in which every second of speech is equally likely."""
+    return make(corpus, settings(noises=1, **PLAIN), examples, skipped)
+
+
+@pytest.mark.parametrize("damage", [remove, cut_off])
+def test_another_mixture_stands_in_and_the_rest_stay(corpus, damaged, damage):
+    damage(damaged / "clean/6.wav")
+    log = damaged / "skipped.txt"
+    skipped = SkippedFiles(max_share=1.0, log=log)
+    dataset = some(damaged, skipped)
+    before, after = one_by_one(some(corpus)), one_by_one(copy.deepcopy(dataset))
+    changed = [not torch.equal(after[key], before[key]) for key in before]
+    assert sum(changed) == skipped.met > 0
+    assert log.read_text().startswith("clean/6.wav\t")
+    assert_same(one_by_one(dataset), after)
+
+
+def test_a_file_is_named_once_and_an_example_counted_once(damaged):
+    names = [f"clean/{i}.wav" for i in range(FILES - 1)]
+    for name in names:  # one attempt after another fails
+        remove(damaged / name)
+    log = damaged / "logs/skipped.txt"
+    log.parent.mkdir()
+    log.write_text("clean/33.wav\tgone\n")  # a longer name
+    for _ in range(2):  # the second as after a resume
+        skipped = SkippedFiles(max_share=1.0, log=log)
+        dataset = some(damaged, skipped)
+        for _ in range(2):  # a new worker each
+            list(SaveableDataLoader(dataset, batch_size=4, num_workers=1))
+    lines = [line.split("\t")[0] for line in log.read_text().splitlines()]
+    assert sorted(lines) == sorted([*names, "clean/33.wav"])
+    assert 0 < skipped.met <= 120
+    assert skipped.summary().startswith(f"{skipped.met} of 120 examples met")
+
+
+@pytest.mark.parametrize("kind", ["clean", "noise", "rir"])
+def test_silence_is_stood_in_for_and_not_counted(damaged, kind):
+    for i in range(0, FILES, 2):
+        write(damaged / f"{kind}/{i}.wav", np.zeros(2 * RATE), RATE)
+    skipped = SkippedFiles(max_share=0, min_examples=1)
+    mixing = settings(noises=1, **{**PLAIN, "p_reverb": 0.5})
+    made = one_by_one(make(damaged, mixing, skipped=skipped))
+    assert_same(one_by_one(make(damaged, mixing)), made)
+    # Speech of 0.1, at -6 dB and lowered where it would exceed full scale.
+    assert min(float(noisy.std()) for noisy, _ in made.values()) > 0.02
+    assert skipped.met == 0
+
+
+def test_no_readable_file_at_all_is_an_error(damaged):
+    for i in range(FILES):
+        remove(damaged / f"clean/{i}.wav")
+    with pytest.raises(RuntimeError, match="example 0 of epoch 1: 50 draws met"):
+        some(damaged, SkippedFiles(max_share=1.0))[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_past_the_share_training_stops_with_a_summary(damaged, workers):
+    remove(damaged / "clean/6.wav")
+    log = damaged / "skipped.txt"
+    skipped = SkippedFiles(max_share=0.01, log=log, min_examples=20)
+    batches = SaveableDataLoader(
+        some(damaged, skipped), batch_size=4, num_workers=workers
+    )
+    # The worker's traceback stands before it.
+    message = (
+        r"(?s)\d+ of \d+ examples met a file that could not be read, more than the 1.0%"
+        r" that max_skipped_share allows; the last was clean/6.wav: .*No such file.*;"
+        r" .*skipped.txt names them. Restore the files, or prepare the data again"
+    )
+    with pytest.raises(TooManySkippedError, match=message):
+        list(batches)
+    assert int(skipped.summary().split()[2]) >= 20
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_count_together_and_below_the_share_training_goes_on(damaged, workers):
+    cut_off(damaged / "noise/5.wav")
+    skipped, alone = (SkippedFiles(max_share=0.5, min_examples=9) for _ in range(2))
+    batches = SaveableDataLoader(
+        some(damaged, skipped), batch_size=4, num_workers=workers
+    )
+    assert len(list(batches)) == 60 / 4
+    one_by_one(some(damaged, alone))
+    # Two workers that count at the same instant may count as one: seldom.
+    assert int(skipped.summary().split()[2]) == pytest.approx(60, abs=2)
+    assert skipped.met == pytest.approx(alone.met, abs=2)
+
+
+def test_a_share_is_looked_at_from_so_many_examples_on():
+    skipped = SkippedFiles(max_share=0.5, min_examples=3)
+    for i in range(10):  # at the share itself nothing stops
+        skipped.begin_example()
+        if i % 2:
+            skipped.add("a.wav", "gone")
+    skipped.begin_example()
+    with pytest.raises(TooManySkippedError, match="6 of 11 .* the last was b.wav: cut"):
+        skipped.add("b.wav", "cut")
+    with pytest.raises(ValueError, match="max_share is 1.5"):
+        SkippedFiles(max_share=1.5)

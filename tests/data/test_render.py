@@ -9,7 +9,7 @@ from speechbrain_mal.data.plan import Planner
 from speechbrain_mal.data.render import SilentSegmentError, render
 
 RATE = 16000
-EXAMPLES = 1000
+EXAMPLES = 300
 DELAY = 160  # of the direct sound in the impulse responses below
 
 
@@ -105,19 +105,29 @@ def test_snr_is_the_one_asked_for_whatever_else_is_done(corpus):
             assert snr_db == pytest.approx(plan.snr_db, abs=0.1)
 
 
-def test_share_of_reverberant_speech_is_the_one_asked_for(corpus):
-    settings = {**PLAIN, "p_reverb": 0.3, "noises": 1}
-    mixtures = [m for _, m in corpus.mix(EXAMPLES, **settings)]
-    wet = [not np.array_equal(m.speech, m.clean) for m in mixtures]
-    # Four standard deviations of a binomial distribution.
-    assert np.mean(wet) == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / EXAMPLES))
+@pytest.mark.parametrize("p_offset", [0, 1])
+def test_levels_are_those_asked_for_from_a_whisper_to_full_scale(corpus, p_offset):
+    options = {"gain_db": None, "level_db": "-60..0", "within_full_scale": False}
+    levels = []
+    for plan, mixture in corpus.mix(100, **options, p_offset=p_offset):
+        levels.append(plan.level_db)
+        noisy = mixture.noisy - (plan.offset or 0)
+        # At -60 dB an offset of 0.1 leaves float32 five digits fewer.
+        assert power_db(noisy) == pytest.approx(plan.level_db, abs=0.01)
+    assert min(levels) < -57 and max(levels) > -3
 
 
-def test_levels_are_those_asked_for(corpus):
-    levels = "-40..-20"
-    for plan, mixture in corpus.mix(200, gain_db=None, level_db=levels):
-        assert -40 <= plan.level_db <= -20
-        assert power_db(mixture.noisy) == pytest.approx(plan.level_db, abs=0.01)
+def test_an_offset_is_of_the_mixture_not_of_the_target(corpus):
+    same = {"level_db": -30, "gain_db": None, **PLAIN}
+    without = corpus.mix(50, **same)
+    offsets = []
+    for plan, mixture in corpus.mix(50, **same, p_offset=1, offset="-0.2..0.2"):
+        _, reference = next(without)
+        offsets.append(plan.offset)
+        np.testing.assert_array_equal(mixture.clean, reference.clean)
+        difference = mixture.noisy - reference.noisy
+        np.testing.assert_allclose(difference, plan.offset, atol=1e-7)  # float32
+    assert min(offsets) < -0.1 and max(offsets) > 0.1
 
 
 def test_a_gain_is_relative_to_the_recording(corpus):
@@ -146,6 +156,8 @@ def test_gains_of_noises_are_relative_to_each_other(corpus):
 def test_nothing_exceeds_full_scale_and_proportions_stay(corpus):
     loud = {"gain_db": None, "level_db": 10, "noises": 1, "p_reverb": 0.5}
     quiet = {**loud, "level_db": -40}
+    for _, mixture in corpus.mix(30, **loud, p_offset=1, offset=[-0.9, 0.9]):
+        assert 0.3 < np.abs(mixture.noisy).max() <= 1
     pairs = zip(corpus.mix(100, **loud), corpus.mix(100, **quiet), strict=True)
     for (_, mixture), (_, reference) in pairs:
         peaks = [np.abs(wave).max() for wave in (mixture.noisy, mixture.clean)]

@@ -1,0 +1,147 @@
+"""What rooms and microphones do to a signal, and how loud speech is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from scipy.signal import firwin, lfilter, oaconvolve
+
+_FRAME_SECONDS = 0.02
+_RANGE_DB = 40  # frames so far below the loudest are pauses: what STOI leaves out, too
+_STOPBAND_DB = 80.0
+_TRANSITION_HZ = 400.0
+
+
+def power(signal: np.ndarray) -> float:
+    """Return the mean square of a signal `[samples]`, in double precision."""
+    # Not np.dot: its sum depends on the number of BLAS threads.
+    return float(np.mean(np.square(signal, dtype=np.float64)))
+
+
+def active_power(signal: np.ndarray, sample_rate: int) -> float:
+    """Return the mean square of speech `[samples]` over its active frames.
+
+    A frame of 20 ms is active if its power is within 40 dB of that of the loudest, the
+    range of STOI [1]. What is left at the end, shorter than a frame, is not looked at.
+
+    [1] C. Taal et al., "An Algorithm for Intelligibility Prediction of Time-Frequency
+    Weighted Noisy Speech", IEEE TASLP 2011, section II.A
+
+    Example
+    -------
+    >>> speech = np.concatenate([np.full(8000, 0.1), np.zeros(8000)])
+    >>> round(active_power(speech, 16000), 6), round(power(speech), 6)
+    (0.01, 0.005)
+    """
+    frame = min(round(_FRAME_SECONDS * sample_rate), len(signal))
+    frames = signal[: len(signal) // frame * frame].reshape(-1, frame)
+    powers = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    active = powers >= powers.max() * 10 ** (-_RANGE_DB / 10)
+    return float(powers[active].mean())
+
+
+def reverberate(
+    dry: np.ndarray, rir: np.ndarray, early_samples: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Convolve speech with a room impulse response, without delaying it.
+
+    Arguments
+    ---------
+    dry : array, `[samples]`
+        Speech.
+    rir : array, `[taps]`
+        The impulse response, not all zero; its level and sign don't matter. The direct
+        sound is its largest sample.
+    early_samples : int
+        Reflections up to so many samples after the direct sound are early.
+
+    Returns
+    -------
+    (array, array), `[samples]` each
+        The reverberant speech, and its direct and early part. The direct sound of both
+        is where it is in `dry`; the early part has the power of `dry`.
+
+    Example
+    -------
+    >>> reverberant, early = reverberate(
+    ...     np.array([1.0, 0, 0, 0]), np.array([0, -2.0, 1, 0.5]), early_samples=1
+    ... )
+    >>> (reverberant / reverberant[0]).round(2).tolist()
+    [1.0, -0.5, -0.25, 0.0]
+    >>> (early / early[0]).round(2).tolist()
+    [1.0, -0.5, 0.0, 0.0]
+    """
+    direct = int(np.argmax(np.abs(rir)))
+    # What comes before the direct sound (a filter's pre-ringing) stays before it.
+    rir = rir / rir[direct]
+    parts = []
+    for taps in (rir, rir[: direct + early_samples + 1]):
+        wet = oaconvolve(dry, taps)[direct : direct + len(dry)]
+        parts.append(wet.astype(dry.dtype, copy=False))
+    reverberant, early = parts
+    gain = dry.dtype.type(np.sqrt(power(dry) / max(power(early), 1e-20)))
+    return gain * reverberant, gain * early
+
+
+def color(signal: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
+    """Filter by (1 + b1/z + b2/z^2) / (1 + a1/z + a2/z^2), as RNNoise does [1].
+
+    [1] J.-M. Valin, "A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech
+    Enhancement", 2018, equation 7
+
+    Arguments
+    ---------
+    signal : array, `[samples]`
+        To be filtered.
+    coefficients : sequence of float
+        b1, b2, a1, a2; stable for |a1| + |a2| < 1.
+
+    Example
+    -------
+    >>> color(np.array([1.0, 0, 0]), (0.25, 0, 0, 0)).tolist()
+    [1.0, 0.25, 0.0]
+    """
+    b1, b2, a1, a2 = coefficients
+    return lfilter([1, b1, b2], [1, a1, a2], signal).astype(signal.dtype, copy=False)
+
+
+def clip(signal: np.ndarray, share: float) -> np.ndarray:
+    """Limit a signal to a share of its own peak.
+
+    Example
+    -------
+    >>> clip(np.array([0.1, -0.4, 0.2]), 0.5).tolist()
+    [0.1, -0.2, 0.2]
+    """
+    limit = share * np.abs(signal).max()
+    return np.clip(signal, -limit, limit)
+
+
+def low_pass(signal: np.ndarray, cutoff_hz: float, sample_rate: int) -> np.ndarray:
+    """Remove what is above a frequency, by 80 dB from there on, without delay.
+
+    The transition, of 400 Hz, ends at the cut-off: above 400 Hz, and below half the
+    sample rate.
+
+    Example
+    -------
+    >>> tone = np.sin(2 * np.pi * 7000 / 16000 * np.arange(16000))
+    >>> middle = low_pass(tone, 4000, 16000)[1000:-1000]
+    >>> bool(np.abs(middle).max() < 1e-4)  # 80 dB
+    True
+    """
+    taps = _taps(cutoff_hz, sample_rate).astype(signal.dtype)
+    delay = len(taps) // 2  # they are symmetric
+    return oaconvolve(signal, taps)[delay : delay + len(signal)]
+
+
+@lru_cache(maxsize=32)
+def _taps(cutoff_hz: float, sample_rate: int) -> np.ndarray:
+    # Kaiser's formulas for the window of a given attenuation and transition.
+    width = 2 * np.pi * _TRANSITION_HZ / sample_rate
+    taps = int((_STOPBAND_DB - 7.95) / (2.285 * width)) // 2 * 2 + 3
+    beta = 0.1102 * (_STOPBAND_DB - 8.7)
+    middle = max(cutoff_hz - _TRANSITION_HZ / 2, _TRANSITION_HZ / 2)
+    return firwin(taps, middle, window=("kaiser", beta), fs=sample_rate)

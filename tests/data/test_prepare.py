@@ -1,0 +1,781 @@
+"""Both preparations: a file is in a manifest, or named with what is wrong with it."""
+
+import csv
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+from dns_tree import noise, write
+
+from speechbrain_mal.data import paired_dataset, prepare_dns, prepare_voicebank
+from speechbrain_mal.data import scan as scan_module
+from speechbrain_mal.data.held_out import hold_out, speaker_of
+from speechbrain_mal.data.manifests import is_current, write_manifests
+from speechbrain_mal.data.segments import Piece
+from speechbrain_mal.data.sources import Sources
+
+RATE = 16000
+KINDS = ("clean", "noise", "rir")
+TRAIN = ("p225_001", "p225_002", "p226_001", "p226_002", "p227_001")
+TEST = ("p232_001", "p257_001")
+
+
+class VoiceBank:
+    """A corpus in VoiceBank-DEMAND's layout, and its preparation."""
+
+    def __init__(self, folder):
+        self.root, self.out = folder / "VoiceBank", folder / "manifests"
+
+    def write(self):
+        for i, clip in enumerate(TRAIN + TEST):
+            for path in self.pair(f"{clip}.wav"):
+                write(path, noise(800 + 80 * i))
+
+    def pair(self, name):
+        name_of_set = "testset" if name[:8] in TEST else "trainset_28spk"
+        folders = [f"{kind}_{name_of_set}_wav_16k" for kind in ("noisy", "clean")]
+        return [self.root / folder / name for folder in folders]
+
+    def add(self, name, make):
+        """Add a clip with one file made by `make`; return that file."""
+        noisy, clean = self.pair(name)
+        write(noisy.with_suffix(".wav"))
+        make(clean)
+        return clean
+
+    def add_sound(self, name, make):
+        """Add a clip whose files are both made by `make`; return what reads it."""
+        for path in self.pair(name):
+            make(path)
+        name = name.rpartition(".")[0]
+
+        def read():
+            dataset = paired_dataset(self.out / "train.json", self.root)
+            return {clip["id"]: clip["clean"] for clip in dataset}[name]
+
+        return read
+
+    def prepare(self, **options):
+        prepare_voicebank(
+            self.root, self.out, **{"valid_speakers": ["p226"], **options}
+        )
+        names = ("train", "valid", "test")
+        return {s: json.loads((self.out / f"{s}.json").read_text()) for s in names}
+
+    def reasons(self):
+        """Return what is said of the only bad file."""
+        with pytest.raises(ValueError, match="1 unusable clip") as caught:
+            self.prepare()
+        assert os.listdir(self.out) == ["scan.jsonl"]
+        return str(caught.value)
+
+
+class DNS:
+    """A corpus in DNS4's layout, with the names that files have there."""
+
+    def __init__(self, folder):
+        self.root, self.out = folder / "DNS4", folder / "manifests"
+
+    def write(self):
+        clean = self.root / "clean_fullband"
+        for reader in range(12):
+            for part in range(2):
+                name = f"book_00{part}_chp_0009_reader_{reader:05d}_{part}_seg_1.wav"
+                write(clean / "read_speech" / name)
+        for speaker in ("p225", "p226"):
+            name = f"{speaker}/{speaker}_001_mic1.flac"
+            write(clean / "vctk_wav48_silence_trimmed" / name)
+        write(clean / "emotional_speech/crema_d/1001_DFA_ANG_XX.wav")
+        write(clean / "german_speech/M-AILABS_f000012.wav")
+        for i in range(6):
+            write(self.root / f"noise_fullband/freesound_{i}.wav")
+        for i in range(4):
+            write(self.root / f"impulse_responses/SLR26/Room{i}/{i}.wav")
+
+    def add(self, name, make):
+        path = self.root / "noise_fullband" / name
+        make(path)
+        return path
+
+    def add_sound(self, name, make):
+        path = self.add(name, make)
+
+        def read():
+            manifests = {}
+            for split in ("train", "valid"):
+                manifest = self.out / f"{split}_noise.json"
+                names = list(json.loads(manifest.read_text()))
+                if (name := path.relative_to(self.root).as_posix()) in names:
+                    manifests, file = {"noise": manifest}, names.index(name)
+            sources = Sources(manifests, self.root, RATE)
+            samples = int(sources.samples("noise")[file])
+            return sources.read("noise", Piece(file, 0, samples))
+
+        return read
+
+    def prepare(self, **options):
+        prepare_dns(self.root, self.out, RATE, **options)
+        paths = self.out.glob("*_*.json")
+        return {tuple(p.stem.split("_")): json.loads(p.read_text()) for p in paths}
+
+    def files(self, kind, **options):
+        """Return the files of a kind, of both splits together."""
+        manifests = self.prepare(**options)
+        train, valid = manifests["train", kind], manifests["valid", kind]
+        assert not train.keys() & valid.keys() and train and valid
+        return train | valid
+
+    def left_out(self):
+        with open(self.out / "left_out.csv", newline="", encoding="utf-8") as file:
+            return {row["file"]: row["reason"] for row in csv.DictReader(file)}
+
+    def reasons(self):
+        self.prepare(max_bad_share=0.5)
+        ((name, reason),) = self.left_out().items()
+        return f"{name}: {reason}"
+
+
+@pytest.fixture(scope="module")
+def copy_of(tmp_path_factory):
+    """Return what makes a corpus in a folder: written once, then copied."""
+    written = {}
+
+    def make(kind, folder):
+        if kind not in written:
+            written[kind] = kind(tmp_path_factory.mktemp("corpus"))
+            written[kind].write()
+        copy = kind(folder)
+        shutil.copytree(written[kind].root, copy.root)
+        return copy
+
+    return make
+
+
+@pytest.fixture
+def voicebank(copy_of, tmp_path):
+    return copy_of(VoiceBank, tmp_path)
+
+
+@pytest.fixture
+def dns(copy_of, tmp_path):
+    return copy_of(DNS, tmp_path)
+
+
+@pytest.fixture(params=[VoiceBank, DNS])
+def corpus(request, copy_of, tmp_path):
+    return copy_of(request.param, tmp_path)
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """Return the list of the files that are read from now on."""
+    seen, look = [], scan_module._look
+
+    def noted(path, decode):
+        seen.append(path.name)
+        return look(path, decode)
+
+    monkeypatch.setattr(scan_module, "_look", noted)
+    return seen
+
+
+# What is unusable, and what is only unusual
+
+
+def cut(path):
+    write(path, noise(8000))
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def flac_of(samples):
+    """Return what writes a FLAC whose header tells of so many samples."""
+
+    def make(path):
+        write(path)
+        data = bytearray(path.read_bytes())
+        data[22:26] = samples.to_bytes(4, "big")  # STREAMINFO; 0: unknown
+        path.write_bytes(data)
+
+    return make
+
+
+def damaged_inside(path):
+    write(path, noise(16000))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+    path.write_bytes(data)
+
+
+def containing(value):
+    def make(path):
+        signal = noise()
+        signal[500] = value
+        write(path, signal, subtype="FLOAT")
+
+    return make
+
+
+def bytes_of(content):
+    return lambda path: path.write_bytes(content)
+
+
+FAULTS = {
+    "empty.wav": (bytes_of(b""), "empty .0 bytes"),
+    "empty.flac": (bytes_of(b""), "empty .0 bytes"),
+    "without_samples.wav": (lambda path: write(path, np.zeros(0)), "no samples"),
+    "page.wav": (bytes_of(b"<html>404</html>"), "not a readable audio file"),
+    "header.wav": (bytes_of(b"RIFF, and no more"), "not a readable audio file"),
+    "cut.wav": (cut, "cut off"),
+    "cut.flac": (cut, "damaged after|cut off"),
+    "promising.flac": (flac_of(2000), "cut off|damaged"),
+    "of_a_pipe.flac": (flac_of(0), "convert it|tells no length"),
+    "damaged.flac": (damaged_inside, "damaged after|cut off"),
+    "nan.wav": (containing(np.nan), "NaN or infinite"),
+    "inf.wav": (containing(-np.inf), "NaN or infinite"),
+    "integers.wav": (containing(20000), "divide them by 32768"),
+    "song.mp3": (write, "exact pieces of it can't be read: convert it"),
+    "phone.m4a": (bytes_of(b"any"), "exact pieces of it can't be read: convert it"),
+    "dangling.wav": (lambda path: path.symlink_to("nowhere"), "a link that leads now"),
+    "pipe.wav": (os.mkfifo, "not a regular file"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_bad_file_is_named_with_the_reason(corpus, name):
+    make, reason = FAULTS[name]
+    path = corpus.add(f"p225_{name}", make)
+    said = corpus.reasons()
+    assert path.relative_to(corpus.root).as_posix() + ": " in said
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(said)
+
+
+def test_a_decoder_that_stops_early_is_noticed(corpus, monkeypatch):
+    # What a damaged file does depends on the version of libsndfile.
+    corpus.add("p225_005.wav", write)
+    read = soundfile.SoundFile.read
+
+    def stop(self, *args, **options):
+        block = read(self, *args, **options)
+        return block[:0] if b"clean" in self.name or b"noise_" in self.name else block
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", stop)
+    with pytest.raises(ValueError, match="cut off: it ends after 0 of the 800 samples"):
+        corpus.prepare()
+
+
+def piped(placeholder):
+    """Return what writes a WAV as a writer does that can't go back to its header."""
+
+    def make(path):
+        write(path)
+        data = bytearray(path.read_bytes())
+        data[4:8] = data[40:44] = struct.pack("<I", placeholder)
+        path.write_bytes(data)
+
+    return make
+
+
+def with_other_chunks(path):
+    write(path)
+    data = path.read_bytes()
+    extra = b"LIST" + struct.pack("<I", 5) + b"INFOx\0"  # odd size, hence padded
+    path.write_bytes(data[:36] + extra + data[36:] + extra)
+
+
+def linked(path):
+    write(path.parent.parent.parent / "disk2" / path.name)
+    path.symlink_to(path.parent.parent.parent / "disk2" / path.name)
+
+
+UNUSUAL = {
+    "p225_9.wav": lambda path: write(path, subtype="PCM_24"),
+    "p225_10.wav": lambda path: write(path, subtype="DOUBLE"),
+    "p225_11.flac": lambda path: write(path, subtype="PCM_24"),
+    **{f"p225_12.{suffix}": write for suffix in "aiff au caf rf64 voc w64".split()},
+    "p225_13.WAV": write,
+    "p225_14.opus": lambda path: write(path, format="OGG", subtype="OPUS"),
+    "p225_18.oga": lambda path: write(path, format="OGG"),
+    "p225_15.wav": piped(0xFFFFFFFF),
+    "p225_16.wav": piped(0x7FFFF000),
+    "p225_17.wav": with_other_chunks,
+    "p225_19.wav": linked,
+    "p225_Stra\udcdfe.wav": write,  # Latin-1
+    "p225_Straße {x} \N{SNOWMAN}.wav": write,
+    "p225_" + "x" * 246 + ".wav": write,  # 255 bytes
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL, ids=ascii)
+def test_an_unusual_file_is_used(corpus, name):
+    read = corpus.add_sound(name, UNUSUAL[name])
+    corpus.prepare()
+    # Of white noise, Opus keeps this much.
+    assert np.corrcoef(read(), noise())[0, 1] > 0.8
+
+
+def test_odd_folders_are_walked_through_once(corpus, tmp_path):
+    before = corpus.prepare()
+    folder = corpus.add_sound("d.wav/p225_7.wav", write) and next(
+        corpus.root.rglob("d.wav")
+    )
+    (folder / "._p225_7.wav").write_bytes(b"of macOS")
+    (folder / "notes.txt").write_text("p232_001 cafe 17.5")
+    (folder / "parent").symlink_to(folder.parent)
+    (folder / "again").symlink_to(folder)
+    after = corpus.prepare()
+    assert sum(map(len, after.values())) == sum(map(len, before.values())) + 1
+
+
+def test_a_reading_that_stopped_goes_on(corpus, looked_at):
+    whole = corpus.prepare()
+    scan = corpus.out / "scan.jsonl"
+    content = scan.read_bytes()
+    lines = content.splitlines(keepends=True)
+    assert len(looked_at) == len(lines)
+    for kept, more in [(0, 0), (0, 25), (9, 0), (9, 25)]:
+        for path in corpus.out.glob("*.json"):  # they come last: there were none yet
+            path.unlink()
+        scan.write_bytes(b"[]\nnull\n" + content[: len(b"".join(lines[:kept])) + more])
+        looked_at.clear()
+        assert corpus.prepare() == whole
+        assert len(looked_at) == len(lines) - kept
+        # What was cut off spoils neither the next line nor the next scan.
+        looked_at.clear()
+        (corpus.out / "prepare.json").unlink()
+        corpus.prepare()
+        assert not looked_at
+
+
+def test_an_interrupted_reading_keeps_what_it_saw(corpus, looked_at, monkeypatch):
+    look = scan_module._look
+
+    def interrupted(path, decode):
+        if len(looked_at) >= 9:
+            raise KeyboardInterrupt
+        return look(path, decode)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(scan_module, "_look", interrupted)
+        corpus.prepare()
+    assert not list(corpus.out.glob("*.json"))
+    seen = len((corpus.out / "scan.jsonl").read_text().splitlines())
+    looked_at.clear()
+    corpus.prepare()
+    files = [path for path in corpus.root.rglob("*") if path.is_file()]
+    assert 0 < seen == len(files) - len(looked_at)
+
+
+def test_a_pipe_in_place_of_the_scan_is_named(corpus):
+    corpus.out.mkdir()
+    os.mkfifo(corpus.out / "scan.jsonl")
+    with pytest.raises(ValueError, match="scan.jsonl: not a regular file"):
+        corpus.prepare()
+
+
+@pytest.mark.parametrize("rate", [0, 1, -16000, 16000.5, "abc", None, True])
+def test_a_wrong_rate_is_named(corpus, rate):
+    with pytest.raises(ValueError, match="sample_rate is "):
+        if isinstance(corpus, DNS):
+            prepare_dns(corpus.root, corpus.out, rate)
+        else:
+            corpus.prepare(sample_rate=rate)
+
+
+# When manifests are made again
+
+
+def test_manifests_that_are_current_are_kept(corpus, looked_at, caplog):
+    corpus.prepare()
+    looked_at.clear()
+    before = {path: path.stat().st_mtime_ns for path in corpus.out.iterdir()}
+    moved = shutil.move(corpus.root, corpus.root.with_name("elsewhere"))
+    corpus.root = moved
+    with caplog.at_level(logging.INFO):
+        corpus.prepare()
+    assert "up to date" in caplog.text
+    assert not looked_at
+    assert {path: path.stat().st_mtime_ns for path in corpus.out.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", "{", "{}"])
+@pytest.mark.parametrize("every", [True, False])
+def test_manifests_of_unknown_origin_are_made_again(corpus, content, every):
+    whole = corpus.prepare()
+    for path in corpus.out.glob("*.json"):
+        if every or path.name.startswith("train"):
+            path.write_text(content)
+    assert corpus.prepare() == whole
+
+
+def test_skip_prep_trusts_what_is_there(corpus, looked_at):
+    with pytest.raises(FileNotFoundError, match="skip_prep is set.*has no train"):
+        corpus.prepare(skip_prep=True)
+    before = corpus.prepare()
+    looked_at.clear()
+    shutil.rmtree(corpus.root)
+    assert corpus.prepare(skip_prep=True) == before
+    assert not looked_at
+
+
+def test_files_that_changed_are_read_and_no_others(corpus, looked_at):
+    read = corpus.add_sound("p225_005.wav", write)
+    corpus.prepare()
+    looked_at.clear()
+    corpus.add_sound("p225_005.wav", lambda path: write(path, noise(900)))
+    corpus.prepare()
+    assert set(looked_at) == {"p225_005.wav"}
+    assert len(read()) == 900
+
+
+def manifests(version):
+    return {f"{s}.json": {"p225_001": {"version": version}} for s in "abc"}
+
+
+def write_and_die(folder, successes):
+    """Die as by SIGKILL, without any clean-up, at a given replacement."""
+    real, calls = os.replace, []
+
+    def replace(*paths):
+        if len(calls) == successes:
+            os._exit(9)
+        calls.append(paths)
+        real(*paths)
+
+    os.replace = replace
+    write_manifests(folder, manifests(2), {"version": 2})
+
+
+@pytest.mark.parametrize("successes", range(4))
+def test_a_kill_never_leaves_a_mixed_set(tmp_path, successes):
+    write_manifests(tmp_path, manifests(1), {"version": 1})
+    process = multiprocessing.get_context("fork").Process(
+        target=write_and_die, args=(tmp_path, successes)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 9
+    visible = [path for path in tmp_path.glob("[!.]*.json")]
+    versions = {json.loads(path.read_text())["p225_001"]["version"] for path in visible}
+    assert versions <= {2}
+    for version in (1, 2):  # it is prepared again
+        assert not is_current(tmp_path, manifests(1), {"version": version})
+
+
+def test_old_manifests_stay_if_the_new_ones_cannot_be_written(tmp_path):
+    write_manifests(tmp_path, manifests(1), {"version": 1})
+    with pytest.raises(TypeError):
+        write_manifests(tmp_path, {**manifests(2), "c.json": object()}, {})
+    assert is_current(tmp_path, manifests(1), {"version": 1})
+    assert len(os.listdir(tmp_path)) == 4
+
+
+# VoiceBank
+
+
+def test_voicebank_is_split_by_speaker(voicebank):
+    found = voicebank.prepare()
+    assert list(found["train"]) == ["p225_001", "p225_002", "p227_001"]  # by id
+    assert list(found["valid"]) == ["p226_001", "p226_002"]
+    assert list(found["test"]) == list(TEST)
+    assert found["train"]["p225_002"] == {
+        "noisy_wav": "{data_root}/noisy_trainset_28spk_wav_16k/p225_002.wav",
+        "clean_wav": "{data_root}/clean_trainset_28spk_wav_16k/p225_002.wav",
+        "length": 880 / RATE,
+        "samples": 880,
+        "speaker": "p225",
+    }
+    assert list(voicebank.prepare(valid_speakers="p227")["valid"]) == ["p227_001"]
+
+
+def test_48_khz_56spk_and_another_test_set(voicebank):
+    for folder in list(voicebank.root.iterdir()):
+        for path in folder.iterdir():
+            write(path, noise(), rate=48000)
+        name = folder.name.replace("28", "56").replace("testset", "oodset")
+        folder.rename(folder.with_name(name.removesuffix("_16k")))
+    options = {"sample_rate": 48000, "train_set": "56spk", "test_set": "oodset"}
+    clip = voicebank.prepare(**options)["test"]["p232_001"]
+    assert clip["noisy_wav"] == "{data_root}/noisy_oodset_wav/p232_001.wav"
+    assert clip["length"] == 800 / 48000
+
+
+def test_folders_nested_in_themselves_are_used(voicebank):
+    before = voicebank.prepare()
+    for folder in list(voicebank.root.glob("clean_*")):
+        inner = folder.rename(folder.with_name("moved"))
+        folder.mkdir()
+        inner.rename(folder / folder.name)
+    found = voicebank.prepare()
+    name = "clean_testset_wav_16k"
+    assert found["test"]["p232_001"]["clean_wav"] == (
+        f"{{data_root}}/{name}/{name}/p232_001.wav"
+    )
+    assert {s: list(clips) for s, clips in found.items()} == {
+        s: list(clips) for s, clips in before.items()
+    }
+
+
+def one_halves(voicebank):
+    voicebank.pair("p257_001.wav")[1].unlink()
+
+
+def in_both_sets(voicebank):
+    for path in voicebank.pair("p232_001.wav"):
+        name = path.parent.name.replace("testset", "trainset_28spk")
+        shutil.copy(path, path.parent.with_name(name))
+
+
+def rename_test_sets(voicebank):
+    for folder in list(voicebank.root.glob("*testset*")):
+        folder.rename(folder.with_name(folder.name.removesuffix("_16k")))
+
+
+def all_wrong(voicebank):
+    for clip in TRAIN + TEST:
+        cut(voicebank.pair(f"{clip}.wav")[0])
+
+
+MISTAKES = [
+    (lambda v: setattr(v, "root", v.root.with_name("Voicebank")), {}, "mean .*VoiceB"),
+    (lambda v: setattr(v, "root", v.root.parent), {}, "Set data_folder to .*VoiceBank"),
+    (
+        lambda v: shutil.rmtree(v.root / "clean_testset_wav_16k"),
+        {},
+        "no folder 'clean_testset_wav_16k'.*holds clean_train.*mean .*noisy_testset",
+    ),
+    (rename_test_sets, {}, "noisy_testset_wav is there, .* 48000 Hz: resample"),
+    (None, {"sample_rate": 48000}, "_wav_16k is there, .*set sample_rate to 16000"),
+    (None, {"sample_rate": 44100}, "sample_rate is 44100: choose one of .16000, 48000"),
+    (None, {"train_set": "28"}, "train_set is '28': .*28spk.*56spk"),
+    (None, {"test_set": "ood"}, "no folder 'noisy_ood_wav_16k'"),
+    (
+        lambda v: [p.unlink() for p in v.root.glob("noisy_testset*/*")],
+        {},
+        "noisy_testset_wav_16k has no audio file",
+    ),
+    *(
+        (None, {"valid_speakers": s}, "no validation clips: .*p225, p226, p227")
+        for s in (["p999"], ["p226", "p999"], ["p232"], [])
+    ),
+    (None, {"valid_speakers": ["p225", "p226", "p227"]}, "nothing is left to train on"),
+    (one_halves, {}, "noisy_testset_wav_16k/p257_001.wav has no clean clip"),
+    (in_both_sets, {}, "both the training and the test set, such as p232_001"),
+    (
+        lambda v: write(v.pair("p225_001.flac")[0]),
+        {},
+        "p225_001.flac and noisy_.*p225_001.wav are both clip 'p225_001': keep one",
+    ),
+    (
+        lambda v: write(v.pair("p232_001.wav")[1], noise(700)),
+        {},
+        "p232_001.wav has 1200 samples, .* has 700: cut both",
+    ),
+    (
+        lambda v: write(v.pair("p232_001.wav")[1], rate=44100),
+        {},
+        "clean.*p232_001.wav: a sample rate of 44100 Hz, not 16000 Hz",
+    ),
+    (
+        lambda v: write(v.pair("p232_001.wav")[1], noise(1600).reshape(-1, 2)),
+        {},
+        "p232_001.wav: 2 channels",
+    ),
+    (all_wrong, {}, r"(?s)7 unusable clip\(s\) among the 7.*p225_001.*p257_001"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(MISTAKES)))
+def test_a_wrong_voicebank_is_told(voicebank, number):
+    change, options, message = MISTAKES[number]
+    if change:
+        change(voicebank)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        voicebank.prepare(**options)
+    assert not list(voicebank.out.glob("*.json"))
+
+
+def test_reading_stops_when_a_whole_folder_is_wrong(voicebank):
+    for i in range(40):
+        voicebank.add(f"p225_1{i:02}.wav", bytes_of(b""))
+    with pytest.raises(ValueError, match="10 unusable .* of 47 that were checked"):
+        voicebank.prepare()
+
+
+# DNS
+
+
+def test_dns4_has_every_file_with_its_length_rate_and_speaker(dns):
+    folders = ("clean_fullband", "noise_fullband", "impulse_responses")
+    for kind, folder in zip(KINDS, folders, strict=True):
+        files = dns.files(kind, valid_share=0.2)
+        paths = (p for p in (dns.root / folder).rglob("*") if p.is_file())
+        assert files.keys() == {p.relative_to(dns.root).as_posix() for p in paths}
+        for entry in files.values():
+            assert (entry["samples"], entry["sample_rate"]) == (800, RATE)
+            assert kind == "clean" or "speaker" not in entry
+    speakers = [entry.get("speaker") for entry in dns.files("clean").values()]
+    readers = {f"{reader:05d}" for reader in range(12)}
+    assert set(speakers) == {*readers, "p225", "p226", "1001", None}
+    assert speakers.count(None) == 1  # the German one
+
+
+def test_other_layouts(dns):
+    # DNS5: a track has its own folder of speech. DNS 2020: no responses.
+    (dns.root / "Track1_Headset").mkdir()
+    (dns.root / "clean_fullband").rename(dns.root / "Track1_Headset/clean")
+    options = {"clean_folder": "Track1_Headset/clean", "rir_folder": None}
+    assert len(dns.files("clean", **options)) == 28
+    assert {kind for _, kind in dns.prepare(**options)} == {"clean", "noise"}
+
+
+def test_subsets_are_the_folders_that_are_named(dns):
+    subsets = ["vctk_wav48_silence_trimmed", "emotional_speech"]
+    clean = dns.files("clean", clean_subsets=subsets)
+    assert {name.split("/")[1] for name in clean} == set(subsets)
+    subsets = ["read_speech", "."]  # one within the other
+    assert len(dns.files("clean", clean_subsets=subsets)) == 28
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"clean_folder": "clean"},
+            r"clean_folder: .*DNS4/clean is not a folder. .*DNS4 holds clean_fullband,"
+            r" impulse_responses, noise_fullband.* Name the folder of the clean files",
+        ),
+        (
+            {"clean_subsets": ["read_speech", "italian_speech"]},
+            r"italian_speech is not a folder. .* holds emotional_speech, german_speech,"
+            r" read_speech, vctk_wav48_silence_trimmed",
+        ),
+        ({"rir_folder": "rir"}, "set rir_folder to null if there are none"),
+        ({"noise_folder": "../noise"}, r"\.\./noise/? is not in data_folder"),
+        ({"noise_folder": "/tmp"}, "/tmp/? is not in data_folder"),
+        ({"valid_share": 0}, "valid_share is 0: it has to be between 0 and 1"),
+        ({"valid_folders": {"clean": "a"}}, "valid_folders names .'clean'., but"),
+    ],
+)
+def test_wrong_folders_and_settings_are_named(dns, options, message):
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        dns.prepare(**options)
+
+
+@pytest.mark.parametrize("decode", [True, False])
+@pytest.mark.parametrize(
+    ("reason", "signal", "rate"),
+    [
+        ("silent", 1e-3 * noise(), RATE),
+        ("clipped", np.clip(100 * noise(), -1, 1), RATE),
+        ("8000 Hz, less than 16000 Hz", noise(), 8000),
+        ("silent", np.stack([0 * noise(), noise()], 1), RATE),  # the first channel is
+        ("", np.stack([noise(), 0 * noise()], 1), RATE),
+    ],
+)
+def test_what_mixtures_can_not_use_is_left_out(dns, reason, signal, rate, decode):
+    write(dns.root / 'noise_fullband/"a", b.wav', signal, rate)
+    files = dns.files("noise", decode=decode, max_bad_share=0.5)
+    if not decode and "Hz" not in reason:
+        reason = ""  # headers don't tell
+    assert dns.left_out() == ({'noise_fullband/"a", b.wav': reason} if reason else {})
+    assert ('noise_fullband/"a", b.wav' in files) == (not reason)
+
+
+def test_responses_may_be_at_full_scale(dns):
+    write(dns.root / "impulse_responses/loud.wav", np.clip(100 * noise(), -1, 1))
+    assert "impulse_responses/loud.wav" in dns.files("rir")
+
+
+def test_too_many_bad_files_are_an_error_that_names_some(dns, looked_at):
+    for i in range(2):
+        dns.add(f"bad_{i}.wav", bytes_of(b""))
+    dns.prepare(max_bad_share=0.25)
+    looked_at.clear()
+    message = r"(?s)2 of the .* 8 files of noise_fullband are unusable, more than max_"
+    with pytest.raises(ValueError, match=message + r".*0.2\).*bad_1.wav: empty"):
+        dns.prepare(max_bad_share=0.2)
+    assert not looked_at  # nor is anything read again
+    for path in (dns.root / "noise_fullband").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="8 of the first 8 of 8 files"):
+        dns.prepare(max_bad_share=1.0)
+
+
+def test_what_headers_told_does_not_stand_in_for_decoding(dns, looked_at):
+    dns.prepare(decode=False)
+    dns.prepare()
+    assert len(looked_at) == 2 * 38
+    dns.prepare(decode=False)
+    assert len(looked_at) == 2 * 38
+
+
+def test_folders_for_validation(dns):
+    folders = {kind: f"dev/{kind}" for kind in KINDS}
+    for folder in folders.values():
+        write(dns.root / folder / "0.wav")
+    found = dns.prepare(valid_folders=folders)
+    for kind in KINDS:
+        assert list(found["valid", kind]) == [f"dev/{kind}/0.wav"]
+    assert len(found["train", "clean"]) == 28
+    message = "6 file.s. are in both the training and the validation folder of noise"
+    with pytest.raises(ValueError, match=message):
+        dns.prepare(valid_folders={**folders, "noise": "noise_fullband"})
+    (dns.root / "dev/noise/0.wav").write_bytes(b"")
+    with pytest.raises(ValueError, match="1 of 1 files of dev/noise are"):
+        dns.prepare(valid_folders=folders)
+
+
+# Who is held out
+
+
+@pytest.mark.parametrize(
+    ("name", "speaker"),
+    [
+        ("clean/read_speech/book_1_chp_2_reader_06709_0.wav", "06709"),
+        ("clean/vctk_wav48_silence_trimmed/p225/p225_001_mic1.flac", "p225"),
+        ("clean/vctk_wav48_silence_trimmed/s5/s5_001_mic1.flac", "s5"),
+        ("clean/emotional_speech/crema_d/1001_DFA_ANG_XX.wav", "1001"),
+        ("speech/train/ls26/26-495-0000.flac", "ls26"),
+        ("clean/german_speech/a_book.wav", None),
+        ("clean/a.wav", None),
+    ],
+)
+def test_speakers_names(name, speaker):
+    assert speaker_of(name) == speaker
+
+
+def entries(speakers, files=3):
+    return {f"{s}_{i}.wav": {"speaker": s} for s in speakers for i in range(files)}
+
+
+def held(divided, split="valid"):
+    return {entry["speaker"] for entry in divided[f"{split}_clean.json"].values()}
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_about_the_share_of_the_speakers_is_held_out_whole(share):
+    speakers = [f"reader {i}" for i in range(1000)]
+    divided = hold_out({"train_clean.json": entries(speakers)}, share)
+    # A binomial share of 1000 has a standard deviation of 0.016 at most.
+    assert len(held(divided)) / 1000 == pytest.approx(share, abs=0.05)
+    assert not held(divided) & held(divided, "train")
+    assert held(divided) | held(divided, "train") == set(speakers)
+    few = hold_out({"train_clean.json": entries(speakers[:100])}, share)
+    assert held(few) == held(divided) & set(speakers[:100])  # more don't move them
+
+
+def test_both_splits_have_a_file_whatever_the_share():
+    for share in (1e-9, 1 - 1e-9):
+        divided = hold_out({"train_clean.json": entries("ab")}, share)
+        assert held(divided) and held(divided, "train")
+    one = hold_out({"train_clean.json": entries("a", files=2)}, 0.01)
+    assert all(len(part) == 1 for part in one.values())  # a speaker in both, then
+    with pytest.raises(ValueError, match="train_clean.json: one file cannot be"):
+        hold_out({"train_clean.json": entries("a", files=1)}, 0.01)
