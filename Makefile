@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: test test-device lint demo install clean
+.PHONY: test test-device lint docs demo install clean
 
 test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2
@@ -16,6 +16,16 @@ lint: install
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m yamllint --strict .
+
+# The site needs neither the package nor torch: it reads the sources.
+docs: $(VENV)/docs-installed
+	$(RUN) -m mkdocs build --strict
+
+$(VENV)/docs-installed: pyproject.toml
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --quiet --group docs
+	touch $@
 
 RECIPE := recipes/VoiceBank
 TRAIN := $(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/train.yaml \
@@ -46,4 +56,4 @@ $(VENV)/installed: setup.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) results demo
+	rm -rf $(VENV) results demo site

@@ -25,6 +25,7 @@ setup(
     ],
     package_dir={"speechbrain_mal.pretrained": "pretrained"},
     package_data={
+        "speechbrain_mal": ["py.typed"],
         "speechbrain_mal.analysis": ["listening.html"],
         "speechbrain_mal.pretrained": ["*/*"],
     },

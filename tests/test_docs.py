@@ -1,0 +1,119 @@
+"""What the README and the docs show must run, and their links must lead somewhere."""
+
+import json
+import re
+from pathlib import Path
+
+import matplotlib
+import pytest
+import soundfile
+import torch
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "DESIGN.md",
+    *(f"{folder}/README.md" for folder in ("benchmarks", "experiments", "samples")),
+    *(f"recipes/{name}/README.md" for name in ("VoiceBank", "DNS")),
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+]
+
+
+def python_of(page: str) -> list[str]:
+    """Return the Python snippets of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.S | re.M)
+
+
+def test_tutorial_runs(monkeypatch):
+    """Every code cell, in order, on one core and without Jupyter."""
+    matplotlib.use("agg")
+    monkeypatch.chdir(ROOT / "docs")
+    text = (ROOT / "docs" / "tutorial.ipynb").read_text(encoding="utf-8")
+    scope = {}
+    for cell in json.loads(text)["cells"]:
+        assert not cell.get("outputs"), "the notebook is committed without outputs"
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), scope)
+    assert scope["distance"] > 0
+    assert len(scope["enhanced"][0]) == len(scope["noisy"][0])
+
+
+def test_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("noisy.wav", 0.1 * torch.randn(8000).numpy(), 16000)
+    scope = {}
+    enhance, _, loss = python_of("README.md")  # the second needs a recipe around it
+    exec(enhance, scope)
+    assert soundfile.info("enhanced.wav").frames == 8000
+    exec(loss, scope)
+    assert scope["loss"] > 0
+    assert any(p.grad is not None for p in scope["enhancer"].parameters())
+    assert all(p.grad is None for p in scope["mal"].parameters())
+
+
+def test_enhancement_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("noisy.wav", 0.1 * torch.randn(8000).numpy(), 16000)
+    files, stream, onnx = python_of("docs/enhancement.md")
+    scope = {}
+    exec(files, scope)
+    exec(stream, scope)
+    assert scope["stream"].latency_ms == 60
+    assert 0 < len(scope["rest"]) <= 960  # 60 ms
+    exec(onnx, scope)
+    noisy = scope["noisy"][:1]
+    pieces = [scope["stream"].push(noisy[0]), scope["stream"].flush()]
+    expected = scope["enhancer"].enhance_batch(noisy)[0]
+    # In another order of summation, of signals of about 1.
+    torch.testing.assert_close(torch.cat(pieces), expected, atol=1e-5, rtol=0)
+
+
+def test_your_own_model_runs():
+    scope = {}
+    for snippet in python_of("docs/your_model.md")[:2]:
+        exec(snippet, scope)
+    assert scope["loss"] > 0
+    assert any(p.grad is not None for p in scope["enhancer"].parameters())
+
+
+def test_readme_is_short_and_installs_first():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 110
+    assert text.index("pip install") < text.index("| --- |")
+    picture = ROOT / "docs" / "figures" / "enhancement.png"
+    assert picture.stat().st_size < 150_000
+
+
+def numbers(page: str, start: str, end: str) -> dict[str, dict[str, str]]:
+    """Return the cells by system and column of a section's first table."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = text.split(start)[1].split(end)[0].splitlines()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("|")
+    ]
+    return {
+        row[0].split(",")[0].replace("-", "_"): dict(
+            zip(rows[0][1:], row[1:], strict=True)
+        )
+        for row in rows[2:]
+    }
+
+
+def test_table_of_the_readme_is_that_of_the_results():
+    shown = numbers("README.md", "## What to expect", "## Learn more")
+    results = numbers("RESULTS.md", "## Differences to", "### oodset")
+    assert len(shown) == 5
+    for system, cells in shown.items():
+        assert cells.items() <= results[system].items()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    text = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", text):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
