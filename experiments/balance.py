@@ -34,21 +34,24 @@ METRICS = ["pesq", "estoi", "si_sdr"]
 
 
 class RelativeToDeviation(ModelAsLoss):
-    """The distance relative to the clean features' deviation from their mean."""
+    """The distance of one layer relative to its clean features' deviation over time."""
 
-    def sizes_of_targets(
-        self, targets: list[Tensor], frames: list[Tensor | None]
-    ) -> Tensor:
-        """Return the mean absolute deviation of each layer's clean features."""
-        centred = [x - x.mean(1, keepdim=True) for x in targets]
-        return super().sizes_of_targets(centred, frames)
+    def observe(self, targets: list[Tensor], frames: list[Tensor | None]) -> None:
+        """Keep the mean absolute deviation of the clean features."""
+        super().observe(targets, frames)
+        (features,) = targets
+        self.deviation = (features - features.mean(1, keepdim=True)).abs().mean()
+
+    def forward(self, *waveforms: Tensor) -> Tensor:
+        """Return the loss of a training batch, a scalar."""
+        return super().forward(*waveforms) / self.deviation
 
 
 def terms(encoder: nn.Module) -> dict[str, AuxiliaryLoss]:
     """Return every way of scaling, by name."""
-    once, relative = {"balance": "magnitude_once"}, {"normalize": True}
-    size = ModelAsLoss(encoder, "epoch", **relative)
-    deviation = RelativeToDeviation(encoder, "epoch", **relative)
+    once = {"balance": "magnitude_once"}
+    size = ModelAsLoss(encoder, "epoch", normalize=True)
+    deviation = RelativeToDeviation(encoder, "epoch")
     return {
         "scale set once": AuxiliaryLoss(ModelAsLoss(encoder, "epoch"), **once),
         "scale set at each refresh": AuxiliaryLoss(ModelAsLoss(encoder, "epoch")),

@@ -15,7 +15,8 @@ from speechbrain_mal.files import write_text
 from speechbrain_mal.metrics import BatchClips
 from speechbrain_mal.schedules import batches_per_step, set_rates
 from speechbrain_mal.settings import check_settings, check_steps
-from speechbrain_mal.training_state import FiniteWatch, TrainingState, seed_epoch
+from speechbrain_mal.training_state import TrainingState, seed_epoch
+from speechbrain_mal.watch import FiniteWatch
 
 logger = get_logger(__name__)
 TRAIN, VALID, TEST = sb.Stage.TRAIN, sb.Stage.VALID, sb.Stage.TEST
@@ -67,21 +68,20 @@ class MALBrain(sb.Brain):
         kwargs.setdefault("pin_memory", str(self.device).startswith("cuda"))
         return super().make_dataloader(dataset, stage, *args, **kwargs)
 
+    def setting(self, name: str, default: Any = None) -> Any:
+        """Return one of `hparams` that a recipe may leave out."""
+        return getattr(self.hparams, name, default)
+
     def phase(self, epoch: int) -> int:
         """Return the phase, 1 or 2, that an epoch belongs to."""
         return 1 if epoch <= self.hparams.number_of_epochs else 2
-
-    def setting(self, name: str) -> Any:
-        """Return one of `hparams` that may be missing, None then."""
-        return getattr(self.hparams, name, None)
 
     def note(
         self, batch: Any, enhanced: Tensor, values: dict[str, Tensor], stage: sb.Stage
     ) -> None:
         """Keep a batch's values for the log and, but in training, its clips to score.
 
-        Of `values`, scalars by name, "loss" stops the run where it is not finite.
-        `enhanced` is `[B, samples]`.
+        `enhanced` is `[B, samples]`; `values` are scalars, and "loss" has to be finite.
         """
         self.watch.add("The loss", values["loss"], self._where(batch, stage))
         self.state.average(values)
@@ -141,22 +141,20 @@ class MALBrain(sb.Brain):
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Prepare an epoch of training, or the collection of clips to score."""
+        h = self.hparams
         if stage != TRAIN:
             folder = self.setting("enhanced_folder") if stage == TEST else None
-            self.clips = BatchClips(self.hparams.sample_rate, folder)
+            self.clips = BatchClips(h.sample_rate, folder)
             return
-        phase_epoch = epoch - (self.phase(epoch) - 1) * self.hparams.number_of_epochs
+        phase = self.phase(epoch)
+        phase_epoch = epoch - (phase - 1) * h.number_of_epochs
         self._resumed = self.step > 0  # in the middle of this epoch
         if not self._resumed:
-            seed_epoch(self.hparams.seed, epoch)
-            if self.phase(epoch) == 2 and phase_epoch == 1:
+            seed_epoch(h.seed, epoch)
+            if phase == 2 and phase_epoch == 1:
                 self._start_phase_two()
-        if self.loss.phase_two and self.hparams.freeze_encoder:
-            freeze(self.enhancer.encoder)
-        for name in ("train_crop", "train_mixing"):
-            if self.setting(name) is not None:
-                self.setting(name).set_epoch(epoch)
-        phase, h = self.phase(epoch), self.hparams
+        for data in filter(None, map(self.setting, ("train_crop", "train_mixing"))):
+            data.set_epoch(epoch)
         self.lr = set_rates(self.optimizer, h, epoch, phase, phase_epoch)
         if growth := self.setting("batch_growth"):
             self.grad_accumulation_factor = batches_per_step(growth, epoch, phase)
@@ -167,7 +165,7 @@ class MALBrain(sb.Brain):
         checkpoint = starting_checkpoint(
             self.setting("baseline_folder"),
             self.checkpointer,
-            self._select(self.setting("start_from") or "best"),
+            self._select(self.setting("start_from", "best")),
             self.hparams.sample_rate,
         )
         if checkpoint is not None:
@@ -192,9 +190,9 @@ class MALBrain(sb.Brain):
                 check_steps(epoch, steps, self.grad_accumulation_factor)
             self.train_stats = stats
             return
-        h, metrics = self.hparams, self.setting(f"{stage.name.lower()}_metrics")
-        bar, options = not self.noprogressbar, self.setting("metric_options")
-        score = main_process_only(self.clips.score)
+        h, score = self.hparams, main_process_only(self.clips.score)
+        metrics = h.valid_metrics if stage == VALID else h.test_metrics
+        options, bar = self.setting("metric_options"), not self.noprogressbar
         table = score(metrics, options, h.metric_jobs, bar)
         stats.update(table.means())
         if stage == VALID:
@@ -218,9 +216,9 @@ class MALBrain(sb.Brain):
                 # Phase two must not push out the best checkpoint of phase one.
                 ckpt_predicate=lambda c: c.meta.get("phase", phase) == phase,
             )
-        for name in ("train_logger", "tensorboard_train_logger"):
-            if self.setting(name) is not None:
-                self.setting(name).log_stats(meta, self.train_stats, stats)
+        loggers = map(self.setting, ("train_logger", "tensorboard_train_logger"))
+        for log in filter(None, loggers):
+            log.log_stats(meta, self.train_stats, stats)
 
     def on_evaluate_start(
         self, max_key: str | None = None, min_key: str | None = None
@@ -231,7 +229,7 @@ class MALBrain(sb.Brain):
         phase = 2 if self.hparams.phase_two_epochs else 1
         keys = {"max_key": max_key, "min_key": min_key}
         if not (max_key or min_key):
-            keys = self._select(self.setting("test_from") or "best")
+            keys = self._select(self.setting("test_from", "best"))
         self.checkpointer.recover_if_possible(
             **keys, ckpt_predicate=lambda c: c.meta.get("phase") == phase
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from speechbrain_mal.lengths import sample_counts
+from speechbrain_mal.lengths import clips_by_length
 
 
 class Features(NamedTuple):
@@ -93,8 +93,7 @@ class PlainEncoder(Encoder):
         """Return the features, see `Encoder`."""
         if lengths is None:
             return Features(self.stages(waveforms), None)
-        counts = sample_counts(waveforms, lengths).tolist()
-        groups = {n: [i for i, m in enumerate(counts) if m == n] for n in counts}
+        groups = clips_by_length(waveforms, lengths)
         if len(groups) > 1:
             warnings.warn(
                 f"{type(self).__name__}: padded clips go through it one length at a "
@@ -102,7 +101,7 @@ class PlainEncoder(Encoder):
                 "length need one pass.",
                 stacklevel=4,
             )
-        clips: list[list[Tensor]] = [[] for _ in counts]
+        clips: list[list[Tensor]] = [[] for _ in waveforms]
         for count, group in groups.items():
             for stage in self.stages(waveforms[group, :count]):
                 for i, features in zip(group, stage, strict=True):

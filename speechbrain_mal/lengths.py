@@ -1,4 +1,4 @@
-"""Relative lengths: length masks, and means over the frames of each clip."""
+"""Relative lengths: masks, clips of one length, means over each clip's frames."""
 
 import torch
 from torch import Tensor
@@ -31,11 +31,6 @@ def lengths_or_none(lengths: Tensor) -> Tensor | None:
     Ask it before the batch goes to the device: there the answer would have to be
     waited for. Without padding, losses and encoders need no masks.
 
-    Arguments
-    ---------
-    lengths : Tensor
-        SpeechBrain's relative lengths, `[B]`.
-
     Example
     -------
     >>> lengths_or_none(torch.ones(2)) is None
@@ -51,8 +46,39 @@ def length_mask(counts: Tensor, size: int) -> Tensor:
     return torch.arange(size, device=counts.device) < counts[:, None]
 
 
-def clip_means(values: Tensor, counts: Tensor | None) -> Tensor:
-    """Mean over each clip's own frames.
+def silence_padding(lengths: Tensor | None, *waveforms: Tensor) -> list[Tensor]:
+    """Return waveforms `[B, samples]` with zeros behind each clip's end.
+
+    Example
+    -------
+    >>> silence_padding(torch.tensor([0.5]), torch.tensor([[1.0, float("nan")]]))
+    [tensor([[1., 0.]])]
+    """
+    if lengths is None:
+        return list(waveforms)
+    mask = length_mask(sample_counts(waveforms[0], lengths), waveforms[0].shape[1])
+    # `where`, not a product: what padding holds may be infinite.
+    return [torch.where(mask, x, 0.0) for x in waveforms]
+
+
+def clips_by_length(
+    waveforms: Tensor, lengths: Tensor | None
+) -> dict[int, slice | list[int]]:
+    """Return which clips of `[B, samples]` have each number of samples; a wait.
+
+    Example
+    -------
+    >>> clips_by_length(torch.zeros(3, 100), torch.tensor([0.5, 1.0, 0.5]))
+    {50: [0, 2], 100: [1]}
+    """
+    if lengths is None:
+        return {waveforms.shape[1]: slice(None)}
+    counts = sample_counts(waveforms, lengths).tolist()
+    return {n: [i for i, m in enumerate(counts) if m == n] for n in counts}
+
+
+def mean_over_clips(values: Tensor, counts: Tensor | None) -> Tensor:
+    """Mean over each clip's own frames, then over the clips: padding has no weight.
 
     Arguments
     ---------
@@ -64,28 +90,16 @@ def clip_means(values: Tensor, counts: Tensor | None) -> Tensor:
     Returns
     -------
     Tensor
-        `[B]`: what every clip gives on its own.
-
-    Example
-    -------
-    >>> clip_means(torch.tensor([[1.0, 3.0], [4.0, 99.0]]), torch.tensor([2, 1]))
-    tensor([2., 4.])
-    """
-    if counts is None:
-        return values.flatten(1).mean(1)
-    frames = values.flatten(2).mean(-1) if values.dim() > 2 else values
-    mask = length_mask(counts, frames.shape[1])
-    # `where`, not a product: what padding holds may be infinite.
-    sums = torch.where(mask, frames, 0.0).sum(1)
-    return sums / counts.clamp_min(1)
-
-
-def mean_over_clips(values: Tensor, counts: Tensor | None) -> Tensor:
-    """Mean of `clip_means`, a scalar: padding has no weight.
+        A scalar, the mean of what every clip gives on its own.
 
     Example
     -------
     >>> mean_over_clips(torch.tensor([[1.0, 3.0], [4.0, 99.0]]), torch.tensor([2, 1]))
     tensor(3.)
     """
-    return clip_means(values, counts).mean()
+    if counts is None:
+        return values.mean()
+    if values.dim() > 2:
+        values = values.mean(tuple(range(2, values.dim())))
+    sums = torch.where(length_mask(counts, values.shape[1]), values, 0.0).sum(1)
+    return (sums / counts.clamp_min(1)).mean()

@@ -1,7 +1,6 @@
-"""What a training has to remember between two batches: random state, means, faults."""
+"""What a training has to remember between two batches: random state and means."""
 
 import random
-from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -13,71 +12,6 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.distributed import is_distributed_initialized
 from torch import Tensor
-from torch.optim import Optimizer
-
-
-class NonFiniteLossError(ValueError):
-    """The loss or its gradient became NaN or infinite."""
-
-
-class FiniteWatch:
-    """Stop a training at a value that is not finite, without waiting for the device.
-
-    On a CPU `add` raises at once. On a device the answer comes when the device has got
-    there, some batches later: whoever adds a value makes sure that nothing is done with
-    it if it is not finite.
-
-    Example
-    -------
-    >>> watch = FiniteWatch()
-    >>> watch.add("The loss", torch.tensor(float("nan")), "batch 3")
-    Traceback (most recent call last):
-    speechbrain_mal.training_state.NonFiniteLossError: The loss is nan in batch 3. ...
-    """
-
-    def __init__(self):
-        self._waiting: deque = deque()
-
-    def add(self, what: str, value: Tensor, where: str) -> None:
-        """Watch a scalar; `what` it is and `where` it arose are in the error."""
-        value = value.detach()
-        if value.device.type != "cuda":
-            self._raise_for(what, value, where)
-            return
-        on_host = torch.empty((), dtype=value.dtype, pin_memory=True)
-        on_host.copy_(value, non_blocking=True)
-        arrived = torch.cuda.Event()
-        arrived.record()
-        self._waiting.append((arrived, what, on_host, where))
-
-    def before_step(self, optimizer: Optimizer, norm: Tensor, where: str) -> None:
-        """Watch the gradient's norm, and keep the optimizer from a step with NaN."""
-        self.add("The gradient", norm, where)
-        if optimizer.defaults.get("fused"):
-            # As float16's scaler does it: the device skips a step that is not finite.
-            optimizer.found_inf = (~norm.isfinite()).float()
-        else:
-            self.check(wait=True)
-
-    def check(self, wait: bool = False) -> None:
-        """Look at the values that have arrived, or wait for all of them.
-
-        Raises
-        ------
-        NonFiniteLossError
-            When one is not finite: the first.
-        """
-        while self._waiting and (wait or self._waiting[0][0].query()):
-            arrived, *rest = self._waiting.popleft()
-            arrived.synchronize()
-            self._raise_for(*rest)
-
-    def _raise_for(self, what: str, value: Tensor, where: str) -> None:
-        if not torch.isfinite(value):
-            raise NonFiniteLossError(
-                f"{what} is {value.item()} in {where}. Check these clips, or lower the "
-                "learning rate."
-            )
 
 
 @register_checkpoint_hooks

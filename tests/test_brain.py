@@ -12,7 +12,7 @@ from tiny_networks import save_tiny
 from speechbrain_mal import Enhancer, ModelAsLoss
 from speechbrain_mal.losses import PESQLoss, WeightedLoss
 from speechbrain_mal.settings import check_settings
-from speechbrain_mal.training_state import NonFiniteLossError
+from speechbrain_mal.watch import NonFiniteLossError
 
 VARIANTS = [
     "mal_frozen_fe",

@@ -1,7 +1,11 @@
-"""Training objectives, each `loss(enhanced, clean, lengths) -> scalar`."""
+"""Training objectives, each `loss(enhanced, clean, lengths=None)`, a scalar.
+
+`enhanced` and `clean` are `[B, samples]`, and the gradient flows into `enhanced`;
+`lengths` are SpeechBrain's relative lengths, `[B]`, or None where no clip is padded.
+What lies beyond a clip's end has no influence.
+"""
 
 from speechbrain_mal.losses.auxiliary import AuxiliaryLoss
-from speechbrain_mal.losses.collapse import FeatureCollapseError
 from speechbrain_mal.losses.deep_feature import DeepFeatureLoss
 from speechbrain_mal.losses.deepfilternet import DeepFilterNetLoss
 from speechbrain_mal.losses.metric_losses import PESQLoss, STOILoss
@@ -12,7 +16,6 @@ __all__ = [
     "AuxiliaryLoss",
     "DeepFeatureLoss",
     "DeepFilterNetLoss",
-    "FeatureCollapseError",
     "ModelAsLoss",
     "PESQLoss",
     "STOILoss",

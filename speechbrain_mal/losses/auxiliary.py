@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from speechbrain_mal.losses.model_as_loss import ModelAsLoss
 
-BALANCES = ("magnitude", "magnitude_once", "coefficient")
+BALANCES = ("magnitude", "gradient", "magnitude_once", "coefficient")
+GRADIENT_BATCHES = 16  # measured: experiments/balance.py --gradients
 
 
 class AuxiliaryLoss(nn.Module):
@@ -33,12 +34,16 @@ class AuxiliaryLoss(nn.Module):
     * `balance="magnitude"`: the scale makes `loss` as large as the main loss is in the
       first training batch, and anew whenever the MAL-encoder has changed: features of a
       refreshed encoder may be many times as large (experiments/balance.py).
+    * `balance="gradient"`: it makes the gradients equally large that both send into
+      the model's weights, in the mean of the 16 batches that follow each such change.
+      These take two more backward passes each. Losses of other kinds then move the
+      model alike, which equal magnitudes do not.
     * `balance="magnitude_once"`: it is set in the first training batch, and stays. Only
       for encoders that are trained already.
     * `balance="coefficient"`: the scale is 1.
 
     A scale is positive even where the main loss is negative, as a loss in dB (SI-SNR)
-    is; the size of such a loss says little near 0 dB, so choose `weight` there.
+    is; the magnitude of such a loss says little near 0 dB: balance gradients there.
 
     Arguments
     ---------
@@ -47,7 +52,7 @@ class AuxiliaryLoss(nn.Module):
     weight : float
         Of the scaled loss.
     balance : str
-        "magnitude", "magnitude_once" or "coefficient".
+        "magnitude", "gradient", "magnitude_once" or "coefficient".
 
     Raises
     ------
@@ -71,9 +76,10 @@ class AuxiliaryLoss(nn.Module):
         super().__init__()
         if balance not in BALANCES:
             raise ValueError(f"balance is one of {BALANCES}, not {balance!r}.")
-        self.loss = as_module(loss)
+        self.loss = loss
         self.weight, self.balance = float(weight), balance
         self.scale: Tensor | None = None  # not set yet
+        self._sizes: list[Tensor] = []  # of both losses, a batch, while it is being set
         self._started = False
 
     def forward(
@@ -85,19 +91,10 @@ class AuxiliaryLoss(nn.Module):
         epoch: int | None = None,
         step: int | None = None,
     ) -> Tensor:
-        """Return the main loss with this one added, a scalar.
+        """Return the main loss, a scalar, with this one added.
 
-        Arguments
-        ---------
-        main : Tensor
-            The recipe's own loss, a scalar.
-        enhanced, clean : Tensor
-            `[B, samples]`; the gradient flows into `enhanced`.
-        lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`.
-        epoch, step : int, optional
-            Where training is, see `ModelAsLoss.at`. Before the first training batch
-            the main loss is returned as it is.
+        Before the first training batch it is returned as it is. `epoch` and `step` say
+        where training is, see `ModelAsLoss.at`; other arguments as of every loss.
         """
         self.to(enhanced.device)
         if enhanced.requires_grad:
@@ -108,72 +105,81 @@ class AuxiliaryLoss(nn.Module):
 
     def at(self, epoch: int | None = None, step: int | None = None) -> None:
         """Say where training is, before a training batch, see `ModelAsLoss.at`."""
-        if isinstance(self.loss, ModelAsLoss):
-            changed = self.loss.at(epoch, step)
-            if changed and self.balance == "magnitude":
-                self.scale = None
+        if isinstance(self.loss, ModelAsLoss) and self.loss.at(epoch, step):
+            if self.balance != "magnitude_once":
+                self.scale, self._sizes = None, []
 
     def forget(self) -> None:
         """Begin anew: the next training batch copies the encoder, and sets the scale.
 
         A model that was loaded since then is followed from what it is now.
         """
-        self.scale, self._started = None, False
+        self.scale, self._sizes, self._started = None, [], False
         if isinstance(self.loss, ModelAsLoss):
             self.loss.forget()
 
     def scaled(self, value: Tensor, main: Tensor) -> Tensor:
         """Return the loss's value as it is added to the main loss's."""
-        if self.scale is None:
-            self.scale = self._equal_scale(value.detach(), main.detach())
+        if self.balance == "coefficient":
+            self._started = True
+            return self.weight * value
+        more = self.balance == "gradient" and len(self._sizes) < GRADIENT_BATCHES
+        if self.scale is None or (more and main.requires_grad):
+            self._sizes.append(self._sizes_of(value, main))
+            own, mains = torch.stack([x.to(value.device) for x in self._sizes]).mean(0)
+            self.scale = mains / own.clamp_min(torch.finfo(own.dtype).tiny)
             if not self._started:  # the only look at its value: on a device, a wait
-                self._check(value.item(), main.item())
-                self._started = True
+                self._check(own.item(), mains.item())
+            self._started = True
         return self.weight * self.scale * value
 
-    def _equal_scale(self, value: Tensor, main: Tensor) -> Tensor:
-        if self.balance == "coefficient":
-            return torch.ones_like(value)
-        values = torch.stack([value, main])
+    def _sizes_of(self, *losses: Tensor) -> Tensor:
+        """Return what is to be equal of the losses, in all processes' batches."""
+        sizes = [loss.detach() for loss in losses]
+        if self.balance == "gradient":
+            weights = _leaves(losses[-1])
+            sizes = [_gradient_norm(loss, weights) for loss in losses]
+        sizes = torch.stack(sizes)
         if is_distributed_initialized():
-            torch.distributed.all_reduce(values)  # every process has to scale alike
-        value, main = values.abs()
-        return main / value.clamp_min(torch.finfo(value.dtype).tiny)
+            torch.distributed.all_reduce(sizes)  # every process has to scale alike
+        return sizes.abs()
 
-    def _check(self, value: float, main: float) -> None:
-        if self.balance == "coefficient":
-            return
-        if not (value and main and math.isfinite(main / value)):
+    def _check(self, own: float, mains: float) -> None:
+        if not (own and mains and math.isfinite(mains / own)):
             raise ValueError(
-                f"The auxiliary loss is {value} where the main loss is {main}: there "
-                "is no scale to make them equal. Choose balance: coefficient, or see "
-                "what the loss compares."
+                f"The auxiliary loss's {self.balance} is {own} where the main loss's "
+                f"is {mains}: there is no scale to make them equal. Choose balance: "
+                "coefficient, or see what the loss compares."
             )
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the scale, for the state dict."""
         scale = None if self.scale is None else self.scale.cpu()
-        return {"scale": scale, "started": self._started}
+        sizes = [size.cpu() for size in self._sizes]
+        return {"scale": scale, "sizes": sizes, "started": self._started}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore it."""
         self.scale, self._started = state["scale"], state["started"]
+        self._sizes = state["sizes"]
 
 
-class FunctionLoss(nn.Module):
-    """A function as a loss: `function(enhanced, clean, lengths)`."""
+def _leaves(loss: Tensor) -> list[Tensor]:
+    """Return what a loss's gradient ends in, the weights that train."""
+    found, seen, waiting = [], set(), [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            if hasattr(node, "variable"):
+                found.append(node.variable)
+            waiting += [parent for parent, _ in node.next_functions]
+    return found
 
-    def __init__(self, function: Callable):
-        super().__init__()
-        self.function = function
 
-    def forward(
-        self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None = None
-    ) -> Tensor:
-        """Return what the function returns, a scalar."""
-        return self.function(enhanced, clean, lengths)
-
-
-def as_module(loss: Callable) -> nn.Module:
-    """Return a loss as a module, whether it is one or a function."""
-    return loss if isinstance(loss, nn.Module) else FunctionLoss(loss)
+def _gradient_norm(loss: Tensor, weights: list[Tensor]) -> Tensor:
+    # None of it reaches a weight's `grad`, nor DDP.
+    options = {"retain_graph": True, "allow_unused": True}
+    gradients = torch.autograd.grad(loss, weights, **options)
+    norms = [x.float().norm() for x in gradients if x is not None]
+    return torch.stack(norms).norm()

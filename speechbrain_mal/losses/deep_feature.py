@@ -6,14 +6,15 @@ losses", Interspeech 2019). Which network makes the loss what it is: a pre-train
 one with random weights, a filter bank, or the model's own encoder (`ModelAsLoss`).
 """
 
+import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from speechbrain_mal.contracts import Encoder, freeze
-from speechbrain_mal.lengths import clip_means, length_mask, sample_counts
-from speechbrain_mal.losses.pretrained import leave_out
+from speechbrain_mal.lengths import mean_over_clips, silence_padding
 
 SILENT = 1e-8  # a layer whose mean is below it is not scaled up any further
 
@@ -23,7 +24,7 @@ class DeepFeatureLoss(nn.Module):
 
     No gradient reaches the network's weights, and nothing in it moves (see `freeze`).
     The gradient flows through the enhanced waveform. Features are computed in float32,
-    inside autocast too.
+    inside autocast too. The state dict holds a `pretrained` encoder as a checksum.
 
     Arguments
     ---------
@@ -51,7 +52,8 @@ class DeepFeatureLoss(nn.Module):
     ValueError
         When `layers` is no list of indices, or `distance` or `reduction` unknown; at
         the call, when the waveforms or the features have another shape for clean and
-        enhanced, or the features no time axis.
+        enhanced, or the features no time axis; when a state dict is loaded that was
+        saved with another pre-trained network.
     IndexError
         When the encoder has no such layer (at the first call).
 
@@ -101,7 +103,8 @@ class DeepFeatureLoss(nn.Module):
         self.normalize = normalize
         self.encoder = freeze(encoder)
         if encoder.pretrained and not self.encoder_changes:
-            leave_out(self, "encoder")
+            self.register_state_dict_post_hook(_weights_to_checksum)
+            self.register_load_state_dict_pre_hook(_checksum_to_weights)
 
     def train(self, mode: bool = True) -> "DeepFeatureLoss":
         """Set the mode of the loss; its network stays frozen."""
@@ -112,15 +115,7 @@ class DeepFeatureLoss(nn.Module):
     def forward(
         self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None = None
     ) -> Tensor:
-        """Return the loss, a scalar.
-
-        Arguments
-        ---------
-        enhanced, clean : Tensor
-            `[B, samples]`; the gradient flows into `enhanced`.
-        lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`: what lies beyond has no influence.
-        """
+        """Return the loss, a scalar; arguments as of every loss."""
         if clean.dim() != 2 or enhanced.shape != clean.shape:
             raise ValueError(
                 f"enhanced is {list(enhanced.shape)} and clean {list(clean.shape)}: "
@@ -128,34 +123,29 @@ class DeepFeatureLoss(nn.Module):
             )
         with torch.autocast(clean.device.type, enabled=False):
             enhanced, clean = enhanced.float(), clean.detach().float()
-            if lengths is not None:
-                mask = length_mask(sample_counts(clean, lengths), clean.shape[1])
-                enhanced = torch.where(mask, enhanced, 0.0)
-                clean = torch.where(mask, clean, 0.0)
+            enhanced, clean = silence_padding(lengths, enhanced, clean)
             # Nothing here asks for a gradient, so no graph is built. `no_grad` could
             # choose other kernels than the enhanced speech gets, and zero would not be
             # zero.
             targets, frames = self._features(clean, lengths)
             estimates, _ = self._features(enhanced, lengths)
-            self._check(estimates, targets)
-            self.observe(targets, frames)
+            for layer, a, b in zip(self.layers, estimates, targets, strict=True):
+                if b.dim() < 3 or a.shape != b.shape:
+                    raise ValueError(
+                        f"layers: stage {layer} of the encoder has features of shape "
+                        f"{tuple(b.shape)} for clean and {tuple(a.shape)} for enhanced "
+                        "speech; both have to be [B, T, ...], time on dim 1."
+                    )
+            if enhanced.requires_grad:
+                self.observe(targets, frames)
             pairs = zip(estimates, targets, strict=True)
             layers = self._sizes([a - b for a, b in pairs], frames)
             if self.normalize:
-                layers = layers / self.sizes_of_targets(targets, frames)
+                layers = layers / self._sizes(targets, frames).clamp_min(SILENT)
             return layers.mean()
 
     def observe(self, targets: list[Tensor], frames: list[Tensor | None]) -> None:
-        """See the clean features of a batch, `[B, T, ...]` a layer, and their frames.
-
-        For subclasses; here nothing is done.
-        """
-
-    def sizes_of_targets(
-        self, targets: list[Tensor], frames: list[Tensor | None]
-    ) -> Tensor:
-        """Return what `normalize` divides each layer's distance by, `[L]`."""
-        return self._sizes(targets, frames).clamp_min(SILENT)
+        """See a training batch's clean features and clips' frames; for subclasses."""
 
     def _features(
         self, waveforms: Tensor, lengths: Tensor | None
@@ -171,22 +161,47 @@ class DeepFeatureLoss(nn.Module):
             ) from None
         return chosen, [frames[i] if frames else None for i in self.layers]
 
-    def _check(self, estimates: list[Tensor], targets: list[Tensor]) -> None:
-        every = zip(self.layers, estimates, targets, strict=True)
-        for layer, estimate, target in every:
-            if target.dim() < 3 or estimate.shape != target.shape:
-                raise ValueError(
-                    f"layers: stage {layer} of the encoder has features of shape "
-                    f"{tuple(target.shape)} for clean and {tuple(estimate.shape)} for "
-                    "enhanced speech; both have to be [B, T, ...], time on dim 1."
-                )
-
     def _sizes(self, stages: list[Tensor], frames: list[Tensor | None]) -> Tensor:
         """Size of each layer's features, a mean over clips, `[L]`."""
+        size = torch.abs if self.distance == "l1" else torch.square
         sizes = []
         for features, counts in zip(stages, frames, strict=True):
-            size = features.abs() if self.distance == "l1" else features.square()
-            size = clip_means(size, counts).mean()
             width = features[0, 0].numel() if self.reduction == "sum" else 1
-            sizes.append(width * size)
+            sizes.append(width * mean_over_clips(size(features), counts))
         return torch.stack(sizes)
+
+
+def _weights_to_checksum(
+    loss: DeepFeatureLoss, state: dict, prefix: str, metadata: Any
+) -> None:
+    """Put a checksum in the place of weights that are loaded anew with every loss."""
+    for key in [key for key in state if key.startswith(f"{prefix}encoder.")]:
+        del state[key]
+    state[f"{prefix}encoder_checksum"] = _checksum(loss.encoder)
+
+
+def _checksum_to_weights(
+    loss: DeepFeatureLoss, state: dict, prefix: str, *others: Any
+) -> None:
+    """Check that they are the same, and put them back: loading is strict.
+
+    A state dict that holds the weights loads, too.
+    """
+    saved = state.pop(f"{prefix}encoder_checksum", None)
+    if saved is not None and int(saved) != int(_checksum(loss.encoder)):
+        raise ValueError(
+            f"{prefix}encoder: this {type(loss.encoder).__name__} has other weights "
+            "than the one that the checkpoint was made with. Load the same network, "
+            "or start a new run in another output_folder."
+        )
+    weights = loss.encoder.state_dict()
+    state.update({f"{prefix}encoder.{key}": x for key, x in weights.items()})
+
+
+def _checksum(module: nn.Module) -> Tensor:
+    """Return the CRC-32 of a module's state dict."""
+    value = 0
+    for key, tensor in module.state_dict().items():
+        data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        value = zlib.crc32(data.numpy(), zlib.crc32(key.encode(), value))
+    return torch.tensor(value)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechbrain_mal.kernels import fused
-from speechbrain_mal.lengths import length_mask, mean_over_clips, sample_counts
+from speechbrain_mal.lengths import mean_over_clips, sample_counts, silence_padding
 from speechbrain_mal.spectrum import short_time_spectrum
 
 SILENCE = 1e-12  # magnitudes below it count as it (the package's floor)
@@ -89,41 +89,26 @@ class DeepFilterNetLoss(nn.Module):
         noisy: Tensor | None = None,
         local_snr: Tensor | None = None,
     ) -> Tensor:
-        """Return the loss, a scalar.
+        """Return the loss, a scalar; arguments as of every loss.
 
-        Arguments
-        ---------
-        enhanced, clean : Tensor
-            `[B, samples]`.
-        lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`.
-        noisy : Tensor, optional
-            `[B, samples]`; needed for the local-SNR loss.
-        local_snr : Tensor, optional
-            The model's estimate in dB, `[B, T]`; without it that loss is left out.
+        The local-SNR term takes `noisy`, `[B, samples]`, and the model's estimate in
+        dB, `[B, T]`, and is left out without them.
         """
-        counts = sample_counts(clean, lengths)
+        counts = None if lengths is None else sample_counts(clean, lengths)
+        frames = None if lengths is None else self.front_end.frames(counts)
         with torch.autocast(clean.device.type, enabled=False):
             enhanced, clean = enhanced.float(), clean.float()
-            noise = None if noisy is None or local_snr is None else noisy - clean
-            if lengths is not None:
-                mask = length_mask(counts, clean.shape[1])
-                enhanced, clean = enhanced * mask, clean * mask
-                noise = noise * mask if noise is not None else None
-            frames = self.front_end.frames(counts)
+            noise = clean if noisy is None else noisy - clean
+            enhanced, clean, noise = silence_padding(lengths, enhanced, clean, noise)
             spectrum = self.front_end.analysis(clean)
-            loss = self._distance(
-                self.front_end.analysis(enhanced), spectrum, frames, self.spectral
-            )
+            estimate = self.front_end.analysis(enhanced)
+            loss = self._distance(estimate, spectrum, frames, self.spectral)
             for n_fft in self.n_ffts:
-                loss = loss + self._distance(
-                    self._stft(enhanced, n_fft),
-                    self._stft(clean, n_fft),
-                    counts // (n_fft // 4) + 1,
-                    self.multi_resolution,
-                )
-            if noise is not None:
-                target = self._snr_db(spectrum, self.front_end.analysis(noise))
+                spectra = (self._stft(x, n_fft) for x in (enhanced, clean))
+                steps = None if lengths is None else counts // (n_fft // 4) + 1
+                loss = loss + self._distance(*spectra, steps, self.multi_resolution)
+            if noisy is not None and local_snr is not None:
+                target = self.local_snr_target(spectrum, self.front_end.analysis(noise))
                 error = (local_snr.float() - target).square()
                 loss = loss + self.local_snr * mean_over_clips(error, frames)
         return loss
@@ -138,7 +123,7 @@ class DeepFilterNetLoss(nn.Module):
         self,
         estimate: Tensor,
         target: Tensor,
-        frames: Tensor,
+        frames: Tensor | None,
         factors: tuple[float, float],
     ) -> Tensor:
         """Compressed magnitude and complex distance of two spectra `[B, T, F]`."""
@@ -166,17 +151,12 @@ class DeepFilterNetLoss(nn.Module):
 
     @torch.no_grad()
     def local_snr_target(self, clean: Tensor, noise: Tensor) -> Tensor:
-        """Local SNR in dB, `[B, T]`, of clean and noise `[B, samples]`.
+        """Local SNR in dB, `[B, T]`, of the spectra of clean and noise `[B, T, F]`.
 
         The package's `LocalSnrTarget`: energies under Hann windows of 20 ms for the
         speech and twice the frames for the noise, clamped to the model's range and
         1 dB beyond.
         """
-        analysis = self.front_end.analysis
-        return self._snr_db(analysis(clean), analysis(noise))
-
-    @torch.no_grad()
-    def _snr_db(self, clean: Tensor, noise: Tensor) -> Tensor:
         speech_energy = _local_energy(clean, self.speech_window)
         noise_energy = _local_energy(noise, self.noise_window)
         snr = speech_energy / noise_energy.clamp_min(SILENCE)

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from speechbrain_mal.extras import require
-from speechbrain_mal.lengths import sample_counts
+from speechbrain_mal.lengths import clips_by_length
+from speechbrain_mal.spectrum import power, short_time_spectrum
 
 SHORTEST = 0.5  # seconds; both measures need some twenty frames
 SILENCE = 1e-4  # RMS, full scale is 1: neither measure is defined for silence
 
 
 class _ClipLoss(nn.Module):
-    """Mean over clips of a measure of two waveforms, each without its padding."""
+    """Mean over clips of a `distance` of two waveforms, each without its padding."""
 
     def __init__(self, sample_rate: int):
         super().__init__()
@@ -27,28 +28,16 @@ class _ClipLoss(nn.Module):
     def forward(
         self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None = None
     ) -> Tensor:
-        """Return the loss, a scalar; 0 where no clip is long and loud enough.
+        """Return the loss, a scalar; arguments as of every loss.
 
-        Arguments
-        ---------
-        enhanced, clean : Tensor
-            `[B, samples]`. Clips under 0.5 s, or silent ones, do not count.
-        lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`. Clips of one length are computed
-            together.
+        Clips under 0.5 s, or silent ones, do not count; without any other it is 0.
+        Clips of one length are computed together.
         """
         with torch.autocast(clean.device.type, enabled=False):
             enhanced, clean = enhanced.float(), clean.float()
-            if lengths is None:
-                groups = {clean.shape[1]: slice(None)}
-            else:
-                counts = sample_counts(clean, lengths).tolist()
-                groups = {
-                    n: [i for i, m in enumerate(counts) if m == n] for n in counts
-                }
             parts = [
                 self._of_one_length(enhanced[clips, :count], clean[clips, :count])
-                for count, clips in groups.items()
+                for count, clips in clips_by_length(clean, lengths).items()
                 if count >= SHORTEST * self.sample_rate
             ]
         if not parts:
@@ -64,13 +53,8 @@ class _ClipLoss(nn.Module):
             # Something else in the place of silence, whose gradient may be NaN.
             time = torch.arange(clean.shape[1], device=clean.device)
             tone = 0.1 * torch.sin(2 * math.pi * 440 / self.sample_rate * time)
-        enhanced = torch.where(audible[:, None], enhanced, tone)
-        clean = torch.where(audible[:, None], clean, tone)
-        return self.distance(enhanced, clean), audible
-
-    def distance(self, enhanced: Tensor, clean: Tensor) -> Tensor:
-        """Return the loss of every clip, `[B]`, from `[B, samples]`."""
-        raise NotImplementedError
+        pair = (torch.where(audible[:, None], x, tone) for x in (enhanced, clean))
+        return self.distance(*pair), audible
 
 
 class PESQLoss(_ClipLoss):
@@ -158,33 +142,23 @@ class STOILoss(_ClipLoss):
 class _PowerSpectrogram(nn.Module):
     """torch-pesq's spectrogram, from squares: |z| has no gradient near 0."""
 
-    def __init__(self, n_fft: int = 512, hop_length: int = 256):
+    def __init__(self):
         super().__init__()
-        self.hop_length = hop_length
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.register_buffer("window", torch.hann_window(512), persistent=False)
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        spectrum = torch.stft(
-            waveforms,
-            len(self.window),
-            self.hop_length,
-            window=self.window,
-            center=False,
-            return_complex=True,
-        )
-        return torch.view_as_real(spectrum).square().sum(-1)
+        return power(short_time_spectrum(waveforms, self.window, 256)).mT
 
 
 class _FlooredBands(nn.Module):
     """torch-pesq's Bark bands, with a disturbance whose sixth power is not 0."""
 
-    def __init__(self, bands: nn.Module, floor: float = 1e-3):
+    def __init__(self, bands: nn.Module):
         super().__init__()
         self.bands = bands
-        self.floor = floor
 
     def forward(self, power: Tensor) -> Tensor:
         return self.bands(power)
 
     def weighted_norm(self, disturbance: Tensor, p: float) -> Tensor:
-        return self.bands.weighted_norm(disturbance, p=p).clamp(min=self.floor)
+        return self.bands.weighted_norm(disturbance, p=p).clamp(min=1e-3)

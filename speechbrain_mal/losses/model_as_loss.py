@@ -13,8 +13,8 @@ from torch import Tensor
 
 from speechbrain_mal.contracts import Encoder
 from speechbrain_mal.distributed import broadcast_buffers
-from speechbrain_mal.losses.collapse import CollapseGuard, clip_variances
 from speechbrain_mal.losses.deep_feature import DeepFeatureLoss
+from speechbrain_mal.watch import CollapseGuard
 
 REFRESH = ("never", "epoch", "batch", "ema")
 
@@ -90,16 +90,11 @@ class ModelAsLoss(DeepFeatureLoss):
         self.refresh_at, self.decay = refresh, decay
         self.guard = CollapseGuard(len(self.layers), collapse_below)
         self._live_weights = encoder.state_dict  # called: the weights as they are then
-        self._seen: tuple[int | None, int | None] | None = None  # epoch, step
+        self._seen: int | None = None  # the number that `refresh` goes by
         self._averaged = 1  # encoders in the running average
 
-    @property
-    def relative_variance(self) -> Tensor:
-        """Variance of the clean features relative to the start of training."""
-        return self.guard.relative_variance
-
     def at(self, epoch: int | None = None, step: int | None = None) -> bool:
-        """Say where training is; the MAL-encoder follows the model as `refresh` says.
+        """Say where training is; return whether the MAL-encoder has changed.
 
         Call it before every training batch. The first call copies the encoder.
 
@@ -110,16 +105,6 @@ class ModelAsLoss(DeepFeatureLoss):
         step : int, optional
             Steps that the optimizer has taken, `brain.optimizer_step`; needed by
             refresh "batch" and "ema".
-
-        Returns
-        -------
-        bool
-            Whether the MAL-encoder has changed.
-
-        Raises
-        ------
-        ValueError
-            When the number that `refresh` needs is missing.
         """
         needed = {"never": 0, "epoch": epoch}.get(self.refresh_at, step)
         if needed is None:
@@ -128,62 +113,41 @@ class ModelAsLoss(DeepFeatureLoss):
                 f"refresh: {self.refresh_at} needs at({number}=...), the number of "
                 f"{number}s so far."
             )
-        seen, self._seen = self._seen, (epoch, step)
-        if seen is None:
-            changed = True
-        elif self.refresh_at == "epoch":
-            changed = epoch != seen[0]
-        else:
-            changed = self.refresh_at != "never" and step != seen[1]
-        if changed and self.refresh_at == "ema" and seen is not None:
-            self._average()
-        elif changed:
-            self.refresh()
-        return changed
+        seen, self._seen = self._seen, needed
+        if seen == needed:
+            return False
+        self.refresh(average=self.refresh_at == "ema" and seen is not None)
+        return True
 
     def forget(self) -> None:
         """Begin anew: the next call of `at` copies the encoder, whatever `refresh`."""
         self._seen = None
 
-    def forward(
-        self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None = None
-    ) -> Tensor:
-        """Return the loss, a scalar; arguments as of `DeepFeatureLoss`."""
-        self._training_step = enhanced.requires_grad
-        return super().forward(enhanced, clean, lengths)
-
-    @torch.no_grad()
     def observe(self, targets: list[Tensor], frames: list[Tensor | None]) -> None:
         """Watch the variance of the clean features of a training batch."""
-        if self._training_step:
-            variances = map(clip_variances, targets, frames)
-            self.guard(torch.stack([every.mean() for every in variances]))
+        self.guard(targets, frames)
 
     @torch.no_grad()
-    def refresh(self) -> None:
-        """Copy the live encoder's weights and statistics into the MAL-encoder."""
-        self.encoder.load_state_dict(self._live_weights())
-        self._averaged = 1
-        broadcast_buffers(self.encoder)
+    def refresh(self, average: bool = False) -> None:
+        """Copy the live encoder's weights and statistics into the MAL-encoder.
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Take the live encoder into the MAL-encoder's running average.
-
-        The average is over the encoders since the first; the one `n` steps ago weighs
-        `decay ** n`. Their weights are normalised to 1 (bias correction), so that the
-        first does not count for more than its share.
+        With `average` they are taken into the running average of the encoders since
+        the last copy, where the one `n` steps ago weighs `decay ** n`, normalised to 1
+        (bias correction), so that the first does not count for more than its share.
         """
-        self._averaged += 1
-        share = (1 - self.decay) / (1 - self.decay**self._averaged)  # of the live one
         live = self._live_weights()
-        averaged = self.encoder.state_dict()
-        floats = [name for name, x in averaged.items() if x.is_floating_point()]
-        torch._foreach_lerp_(
-            [averaged[name] for name in floats], [live[name] for name in floats], share
-        )
-        for name in averaged.keys() - set(floats):  # BatchNorm's count of batches
-            averaged[name].copy_(live[name])
+        if average:
+            self._averaged += 1
+            share = (1 - self.decay) / (1 - self.decay**self._averaged)
+            ours = self.encoder.state_dict()
+            floats = [name for name, x in ours.items() if x.is_floating_point()]
+            every = ([weights[name] for name in floats] for weights in (ours, live))
+            torch._foreach_lerp_(*every, share)
+            for name in ours.keys() - set(floats):  # BatchNorm's count of batches
+                ours[name].copy_(live[name])
+        else:
+            self._averaged = 1
+            self.encoder.load_state_dict(live)
         broadcast_buffers(self.encoder)
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -192,5 +156,4 @@ class ModelAsLoss(DeepFeatureLoss):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore it."""
-        self._seen = state["seen"] and tuple(state["seen"])
-        self._averaged = state["averaged"]
+        self._seen, self._averaged = state["seen"], state["averaged"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from speechbrain_mal.losses.auxiliary import AuxiliaryLoss, as_module
+from speechbrain_mal.losses.auxiliary import AuxiliaryLoss
 from speechbrain_mal.losses.model_as_loss import ModelAsLoss
 
 
@@ -60,7 +60,7 @@ class WeightedLoss(nn.Module):
                 f"{list(conventional)}; an added term has a weight of its own."
             )
         self.conventional = nn.ModuleDict(
-            {name: as_module(term) for name, term in conventional.items()}
+            {name: _module(term) for name, term in conventional.items()}
         )
         self.added = nn.ModuleDict(
             {name: term for name, term in added.items() if term.weight}
@@ -80,15 +80,9 @@ class WeightedLoss(nn.Module):
             for term in self.added.values():
                 term.at(epoch, step)
 
-    def forward(
-        self,
-        enhanced: Tensor,
-        clean: Tensor,
-        lengths: Tensor | None = None,
-        outputs: Mapping[str, Tensor] | None = None,
-    ) -> Tensor:
-        """Return the weighted sum of the phase's terms, a scalar."""
-        return self.total(self.terms(enhanced, clean, lengths, outputs))
+    def forward(self, *arguments: Any, **options: Any) -> Tensor:
+        """Return the weighted sum of what `terms` returns for the same, a scalar."""
+        return self.total(self.terms(*arguments, **options))
 
     def terms(
         self,
@@ -99,14 +93,7 @@ class WeightedLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the phase's terms by name, neither weighted nor scaled.
 
-        Arguments
-        ---------
-        enhanced, clean : Tensor
-            `[B, samples]`.
-        lengths : Tensor, optional
-            SpeechBrain's relative lengths, `[B]`.
-        outputs : mapping of str to Tensor, optional
-            What terms take besides, by name.
+        `outputs` is what terms take besides, by name.
         """
         terms = {}
         for name, term in self.conventional.items():
@@ -120,13 +107,16 @@ class WeightedLoss(nn.Module):
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted sum of what `terms` returned, a scalar."""
         main = sum(weight * terms[name] for name, weight in self.weights.items())
-        added = {name: term for name, term in self.added.items() if name in terms}
-        return main + sum(term.scaled(terms[x], main) for x, term in added.items())
+        total = main
+        for name, value in terms.items():
+            if name in self.added:
+                total = total + self.added[name].scaled(value, main)
+        return total
 
     def variances(self) -> dict[str, Tensor]:
         """Return the relative variance of each term that watches it, for the log."""
         return {
-            f"{name}_variance": term.loss.relative_variance
+            f"{name}_variance": term.loss.guard.relative_variance
             for name, term in self.added.items()
             if isinstance(term.loss, ModelAsLoss)
         }
@@ -138,3 +128,12 @@ class WeightedLoss(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore the phase."""
         self.phase_two = state["phase_two"]
+
+
+def _module(term: Callable) -> nn.Module:
+    """Return a function as a module, for a ModuleDict."""
+    if isinstance(term, nn.Module):
+        return term
+    module = nn.Module()
+    module.forward = term
+    return module

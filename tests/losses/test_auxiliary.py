@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from speechbrain.nnet.losses import l1_loss
+from speechbrain.nnet.losses import l1_loss, mse_loss
 
 from speechbrain_mal.losses import AuxiliaryLoss, DeepFeatureLoss, ModelAsLoss
 
@@ -76,6 +76,26 @@ def test_balance(speech):
     assert AuxiliaryLoss(l1_loss)(-main, enhanced, speech).item() == pytest.approx(0)
 
 
+def test_gradients_are_made_equal(speech):
+    """Those into the weights, in the mean of the first 16 batches; then it stays."""
+    weights = torch.ones(2, requires_grad=True)
+    term = AuxiliaryLoss(mse_loss, weight=0.5, balance="gradient")
+    torch.manual_seed(0)
+    norms = []
+    for _ in range(20):
+        clean = speech + 0.1 * torch.randn(4, 1)
+        enhanced = weights[0] * clean + weights[1] * clean.flip(1)
+        main, own = (loss(enhanced, clean) for loss in (l1_loss, mse_loss))
+        sizes = [
+            torch.autograd.grad(x, weights, retain_graph=True) for x in (main, own)
+        ]
+        norms.append([gradient.norm().item() for (gradient,) in sizes])
+        total = term(main, enhanced, clean)
+        means = torch.tensor(norms[:16]).mean(0)
+        torch.testing.assert_close(total, main + 0.5 * means[0] / means[1] * own)
+    assert weights.grad is None
+
+
 def test_functions_are_losses(speech):
     """SpeechBrain's losses take `(predictions, targets, length)`, masks included."""
     lengths = torch.tensor([1.0, 0.5, 1.0, 1.0])
@@ -136,14 +156,22 @@ def test_a_refresh_without_its_number_is_an_error(model, refresh, given):
         mal.at(**{given: 1})
 
 
-@pytest.mark.parametrize("refresh", ["never", "epoch", "batch", "ema"])
-def test_resumes_where_it_was(model, speech, refresh):
+@pytest.mark.parametrize(
+    ("refresh", "balance"),
+    [
+        ("never", "gradient"),
+        ("epoch", "gradient"),
+        ("batch", "magnitude"),
+        ("ema", "magnitude"),
+    ],
+)
+def test_resumes_where_it_was(model, speech, refresh, balance):
     """Scale, MAL-encoder and what it has seen: the next batch is the same batch."""
-    term = AuxiliaryLoss(ModelAsLoss(model.encoder, refresh))
+    term = AuxiliaryLoss(ModelAsLoss(model.encoder, refresh), balance=balance)
     for number in range(3):
         step(model, term, speech, epoch=1, number=number)
     again = copy.deepcopy(model)
-    resumed = AuxiliaryLoss(ModelAsLoss(again.encoder, refresh))
+    resumed = AuxiliaryLoss(ModelAsLoss(again.encoder, refresh), balance=balance)
     resumed.load_state_dict(copy.deepcopy(term.state_dict()))
     for epoch, number in ((1, 3), (2, 4), (2, 5)):
         values = [
@@ -178,7 +206,7 @@ def test_errors(model, speech):
         ModelAsLoss(model.encoder, refresh="often")
     with pytest.raises(ValueError, match="balance is one of .*not 'equal'"):
         AuxiliaryLoss(l1_loss, balance="equal")
-    with pytest.raises(ValueError, match="is 0.0 where the main loss is 1.0"):
+    with pytest.raises(ValueError, match="is 0.0 where the main loss's is 1.0"):
         enhanced = speech.clone().requires_grad_()
         AuxiliaryLoss(l1_loss)(torch.tensor(1.0), enhanced, speech)
     # A loss that follows no model ignores where training is.

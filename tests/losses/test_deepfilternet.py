@@ -55,7 +55,8 @@ def test_local_snr_target_of_known_mixtures(small_model):
     front_end = small_model.encoder.front_end
     loss = DeepFilterNetLoss(front_end)
     torch.manual_seed(0)
-    clean, noise = torch.randn(1, 160000), torch.randn(1, 160000)
+    clean = front_end.analysis(torch.randn(1, 160000))
+    noise = front_end.analysis(torch.randn(1, 160000))
     for snr_db in (-10.0, 0.0, 20.0):
         target = loss.local_snr_target(clean, 10 ** (-snr_db / 20) * noise)
         # The package weighs noise energy with (0, 3/4, 3/4) / 3, half of a mean: +3 dB.

@@ -93,5 +93,5 @@ def test_errors_say_what_to_change():
         WeightedLoss({})
     loss = WeightedLoss({"a": Scaled(0)}, {"b": added(1)})
     loss.start_phase_two()
-    with pytest.raises(ValueError, match="main loss is 0.0.*no scale"):
+    with pytest.raises(ValueError, match="main loss's is 0.0.*no scale"):
         loss(ones, zeros)
