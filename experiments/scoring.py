@@ -141,8 +141,11 @@ def iterate(
     dict
         Names of the clips.
     """
-    from speechbrain_mal.analysis.passes import keeping_level
-    from speechbrain_mal.analysis.self_consistency import pass_rows, self_consistency
+    from speechbrain_mal.analysis.self_consistency import (
+        keeping_level,
+        pass_rows,
+        self_consistency,
+    )
 
     what = experiment.self_consistency
     clips = clips_of(experiment, place, run, what["set"])

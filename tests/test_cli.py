@@ -76,6 +76,35 @@ def test_compare(systems, tmp_path, capsys):
     assert (out / "index.html").read_text().count("data:audio/flac") == 4 * len(names)
 
 
+def test_names_lead_nowhere_and_pictures_no_terminal(systems, tmp_path, capsys):
+    """What a file or a system is called is text, wherever it is shown."""
+    odd = "=1+1 <img src=x onerror=alert(1)> \x1b[2J | \udcff"
+    for folder in systems:
+        shutil.copy(CLEAN / "p232_002.flac", folder / f"{odd}.flac")
+    clean = shutil.copytree(CLEAN, tmp_path / "clean")
+    shutil.copy(CLEAN / "p232_002.flac", clean / f"{odd}.flac")
+    (clean / "gone\x1b[31m.wav").write_bytes(b"")
+    out = tmp_path / "out"
+    for name in ("../x", "..", "a/b", "\x1b[1m"):
+        command = ["compare", f"{name}={systems[0]}", "--clean", str(clean)]
+        assert cli.main([*command, *FAST, "-o", str(out)]) == 1
+        assert "can't be a system's name" in capsys.readouterr().err
+    assert not out.exists() and sorted(tmp_path.iterdir()) == sorted([clean, *systems])
+    command = ["compare", f"<b>$^$|={systems[0]}", f"two={systems[1]}"]
+    command += ["--clean", str(clean), *FAST, "-o", str(out)]
+    assert cli.main(command) == INCOMPLETE
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.out and "gone\\x1b[31m" in printed.out
+    assert "SI-SDR (dB) is infinite, and left out of the mean, of 1 clip" in printed.out
+    record = json.loads((out / "comparison.json").read_text())
+    assert record["infinite"]["two"] == {"si_sdr": [odd]}
+    assert "\x1b" not in (out / "comparison.md").read_text()
+    page = (out / "index.html").read_text()
+    assert "<img src=x" not in page and "<b>$" not in page
+    for line in (out / "scores" / "two" / "scores.csv").read_text().splitlines():
+        assert line.lstrip('"')[0] not in "=+-@\t"
+
+
 def test_a_manifest_brings_the_noisy_and_clean_clips(systems, tmp_path):
     entries = {
         path.stem: {

@@ -1,8 +1,10 @@
-"""Several systems on the same clips: their means, and differences to a control."""
+"""Several systems on the same clips: means, differences to a control, breakdowns."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +15,9 @@ from speechbrain_mal.analysis.statistics import (
     mean_interval,
     wilcoxon,
 )
+from speechbrain_mal.files import printable
 from speechbrain_mal.metrics.registry import HEADINGS
+from speechbrain_mal.metrics.text import read_text
 
 Scores = dict[str, dict[str, float]]  # column by clip; NaN where not scored
 
@@ -35,6 +39,11 @@ class Row:
     d: float | None = None
 
 
+def columns_of(systems: Mapping[str, Scores]) -> list[str]:
+    """Return the columns of systems, those of the first one's first clip."""
+    return list(next(iter(next(iter(systems.values())).values()), {}))
+
+
 def compare(
     systems: Mapping[str, Scores], control: str, untested: tuple[str, ...] = ("noisy",)
 ) -> tuple[list[Row], dict[str, dict[str, tuple[float, float]]]]:
@@ -43,7 +52,7 @@ def compare(
     Arguments
     ---------
     systems : mapping of str to dict
-        Scores by system; the columns are those of the first.
+        Scores by system; scores that are not finite are left out.
     control : str
         The system that the others are compared with, on the clips that both have a
         score for.
@@ -53,11 +62,10 @@ def compare(
 
     Returns
     -------
-    list of Row
-        Column by column, in the order of the systems.
-    dict of str to dict
-        By column, what `statistics.anova` finds on the clips that all have a score
-        for; empty for fewer than two systems or clips.
+    tuple
+        A list of `Row`, column by column, in the order of the systems; and by column
+        what `statistics.anova` finds on the clips that all have a score for, nothing
+        for fewer than two systems or clips.
 
     Raises
     ------
@@ -72,11 +80,9 @@ def compare(
     >>> rows[1].system, rows[1].difference, round(rows[1].p, 3)
     ('two', (0.5, 0.5, 0.5), 0.004)
     """
-    if control not in systems:
-        raise ValueError(f"The control {control!r} is none of {', '.join(systems)}.")
-    columns = list(next(iter(next(iter(systems.values())).values()), {}))
+    check_control(systems, control)
     rows, analyses = [], {}
-    for column in columns:
+    for column in columns_of(systems):
         table = {
             name: {
                 clip: row[column]
@@ -88,22 +94,18 @@ def compare(
         for name, scores in table.items():
             row = Row(column, name, len(scores), mean_interval([*scores.values()]))
             rows.append(row)
-            if name == control or name in untested:
-                continue
             both = [clip for clip in scores if clip in table[control]]
-            if not both:
+            if name == control or name in untested or not both:
                 continue
             differences = np.array([scores[c] - table[control][c] for c in both])
             row.difference = mean_interval(differences)
             row.p = wilcoxon(differences)
             row.d = effect_size(differences)
         tested = [scores for name, scores in table.items() if name not in untested]
-        common = set.intersection(*map(set, tested))
+        common = sorted(set.intersection(*map(set, tested)))
         if len(tested) > 1 and len(common) > 1:
             analyses[column] = anova(
-                np.array(
-                    [[scores[clip] for clip in sorted(common)] for scores in tested]
-                )
+                np.array([[scores[clip] for clip in common] for scores in tested])
             )
     tested = [row for row in rows if row.p is not None]
     for row, p in zip(tested, holm([row.p for row in tested]), strict=True):
@@ -111,30 +113,121 @@ def compare(
     return rows, analyses
 
 
+def check_control(systems: Mapping[str, object], control: str) -> None:
+    """Raise ValueError where the control is not among the systems."""
+    if control not in systems:
+        raise ValueError(f"The control {control!r} is none of {', '.join(systems)}.")
+
+
+def read_log(path: str | Path) -> dict[str, dict[str, str]]:
+    """Read noise and SNR of every clip, as in VoiceBank-DEMAND's `log_testset.txt`.
+
+    Returns
+    -------
+    dict of str to dict
+        `{clip: {"noise": name, "SNR (dB)": number}}`.
+
+    Raises
+    ------
+    ValueError
+        When a line is not `<clip> <noise> <SNR>`, with spaces, `,` or `;` between.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "log.txt"
+    >>> _ = path.write_text("p232_001 bus 17.5")
+    >>> read_log(path)
+    {'p232_001': {'noise': 'bus', 'SNR (dB)': '17.5'}}
+    """
+    groups = {}
+    for line in read_text(path).splitlines():
+        if not line.strip():
+            continue
+        try:
+            clip, noise, snr = re.split(r"[\s,;]+", line.strip())
+            float(snr)
+        except ValueError:
+            raise ValueError(
+                f"{printable(path)}: {line!r} is not '<clip> <noise> <SNR in dB>'."
+            ) from None
+        groups[clip] = {"noise": noise, "SNR (dB)": snr}
+    if not groups:
+        raise ValueError(f"{printable(path)} has no lines.")
+    return groups
+
+
+def breakdown(
+    systems: Mapping[str, Scores], groups: Mapping[str, str], column: str
+) -> dict[str, dict[str, tuple[float, int]]]:
+    """Return each system's mean, and its clips, in every group.
+
+    Arguments
+    ---------
+    systems : mapping of str to dict
+        Scores by system.
+    groups : mapping of str to str
+        The group of every clip, such as its noise; others are left out.
+    column : str
+        The score.
+
+    Returns
+    -------
+    dict of str to dict
+        `{group: {system: (mean, clips)}}`, groups in numerical, or else in
+        alphabetical order.
+
+    Example
+    -------
+    >>> scores = {"a": {"pesq": 1.0}, "b": {"pesq": 2.0}, "c": {"pesq": 4.0}}
+    >>> breakdown({"x": scores}, {"a": "10", "b": "5", "c": "5"}, "pesq")
+    {'5': {'x': (3.0, 2)}, '10': {'x': (1.0, 1)}}
+    """
+    result: dict[str, dict[str, tuple[float, int]]] = {}
+    for group in sorted(set(groups.values()), key=_order):
+        result[group] = {}
+        for name, scores in systems.items():
+            values = [
+                row[column]
+                for clip, row in scores.items()
+                if groups.get(clip) == group and math.isfinite(row[column])
+            ]
+            mean = sum(values) / len(values) if values else math.nan
+            result[group][name] = mean, len(values)
+    return result
+
+
+def _order(group: str) -> tuple[float, str]:
+    try:
+        return float(group), ""
+    except ValueError:
+        return math.inf, group
+
+
 def markdown(
     rows: list[Row], analyses: dict[str, dict[str, tuple[float, float]]], control: str
 ) -> str:
     """Return the comparison as Markdown: all means, then each column in full."""
     columns = list(dict.fromkeys(row.column for row in rows))
-    systems = list(dict.fromkeys(row.system for row in rows))
     cells = {(row.system, row.column): row for row in rows}
+    systems = list(dict.fromkeys(row.system for row in rows))
     most = max(row.clips for row in rows)
     lines = table_head(["system", *(HEADINGS.get(c, c) for c in columns)])
     for system in systems:
         means = (_count(cells[system, column], most) for column in columns)
-        lines.append(table_line([system, *means]))
+        lines.append(table_line([name_cell(system), *means]))
     lines += [
         "",
-        f"Differences are to {control}, on the clips that both have a score for: mean "
-        "with its 95 % bootstrap interval, p of Wilcoxon's signed-rank test, corrected "
-        "by Holm over all tests here, and Cohen's d of the paired differences.",
+        f"Differences are to {name_cell(control)}, on the clips that both have a score "
+        "for: mean with its 95 % bootstrap interval, p of Wilcoxon's signed-rank test, "
+        "corrected by Holm over all tests here, and Cohen's d of the paired "
+        "differences.",
     ]
     for column in columns:
         lines += ["", f"### {HEADINGS.get(column, column)}", ""]
         lines += table_head(["system", "mean [95 %]", "difference [95 %]", "p", "d"])
         for system in systems:
             row = cells[system, column]
-            line = [system, _interval(row.mean), "", "", ""]
+            line = [name_cell(system), _interval(row.mean), "", "", ""]
             if row.difference is not None:
                 p = _p(row.p).removeprefix("= ")
                 line[2:] = [_interval(row.difference, "+"), p, f"{row.d:+.2f}"]
@@ -148,6 +241,22 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
+def breakdown_markdown(
+    means: Mapping[str, Mapping[str, Mapping[str, tuple[float, int]]]], key: str
+) -> str:
+    """Return tables of what `breakdown` returns, by column; `key` says by what."""
+    lines = []
+    for column, groups in means.items():
+        systems = map(name_cell, next(iter(groups.values())))
+        lines += ["", f"### {HEADINGS.get(column, column)} by {key}", ""]
+        lines += table_head([key, "clips", *systems])
+        for group, values in groups.items():
+            if clips := max(count for _, count in values.values()):
+                cells = (f"{mean:.3f}" for mean, _ in values.values())
+                lines.append(table_line([name_cell(group), str(clips), *cells]))
+    return "\n".join(lines) + "\n"
+
+
 def table_head(cells: list[str]) -> list[str]:
     """Return the head of a Markdown table, numbers to the right."""
     return [table_line(cells), table_line(["---", *["---:"] * (len(cells) - 1)])]
@@ -156,6 +265,11 @@ def table_head(cells: list[str]) -> list[str]:
 def table_line(cells: list[str]) -> str:
     """Return a line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
+
+
+def name_cell(name: str) -> str:
+    """Return a name as Markdown shows it, whatever it is."""
+    return printable(name).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _count(row: Row, most: int) -> str:

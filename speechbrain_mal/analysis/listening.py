@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from speechbrain_mal.analysis.spectrograms import decibels
+from speechbrain_mal.analysis.plots import RANGE_DB, decibels
+from speechbrain_mal.extras import require
 from speechbrain_mal.metrics.clips import read_mono
 from speechbrain_mal.metrics.registry import HEADINGS, LOWER_IS_BETTER
 
 _TEMPLATE = Path(__file__).with_name("listening.html")
-_RANGE_DB = 80.0  # of the colours
 
 
 def listening_page(
@@ -45,7 +45,7 @@ def listening_page(
     ------
     ValueError
         When a file can't be read.
-    ModuleNotFoundError
+    ImportError
         When matplotlib is not installed.
     """
     clips = []
@@ -90,21 +90,15 @@ def _flac(waveform: np.ndarray, rate: int) -> str:
 
 def _picture(level: np.ndarray, top: float) -> str:
     """Return a spectrogram of 128 by at most 480 pixels in a data URL."""
-    try:
-        from matplotlib.image import imsave
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "The listening page needs matplotlib: pip install 'speechbrain-mal[eval]'"
-        ) from error
     file = io.BytesIO()
     rows = -(-level.shape[0] // 128)
     columns = -(-level.shape[1] // 480)
-    imsave(
+    require("matplotlib.image", "eval").imsave(
         file,
         level[::rows, ::columns],
         origin="lower",
         cmap="magma",
-        vmin=top - _RANGE_DB,
+        vmin=top - RANGE_DB,
         vmax=top,
         format="png",
     )

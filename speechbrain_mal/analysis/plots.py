@@ -1,29 +1,48 @@
-"""Pictures of a comparison: differences with their intervals, means by group."""
+"""Pictures: differences with their intervals, means by group and pass, spectrograms.
 
-import math
+Each function writes a picture whose format is that of the path's ending, without a
+screen, and raises ImportError when matplotlib is not installed.
+"""
+
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import signal
 
 from speechbrain_mal.analysis.comparison import Row
+from speechbrain_mal.extras import require
+from speechbrain_mal.files import printable
 from speechbrain_mal.metrics.registry import HEADINGS, LOWER_IS_BETTER
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RANGE_DB = 80.0  # of the colours of a spectrogram
 
 
 def figure(columns: int, rows: int, width: float, height: float):
-    """Return a figure with a grid of axes, drawn without a screen.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        When matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Pictures need matplotlib: pip install 'speechbrain-mal[eval]'"
-        ) from error
-    drawing = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    """Return a figure with a grid of axes of a width and height in inches each."""
+    drawing = require("matplotlib.figure", "eval").Figure(
+        figsize=(width * columns, height * rows), layout="constrained"
+    )
     return drawing, drawing.subplots(rows, columns, squeeze=False)
+
+
+def panels(
+    columns: list[str], most: int, width: float, height: float
+) -> tuple["Figure", Iterator[tuple[str, "Axes"]]]:
+    """Return a figure with a panel a column, at most so many beside each other."""
+    wide = min(most, max(1, len(columns)))
+    drawing, axes = figure(wide, max(1, -(-len(columns) // wide)), width, height)
+    for axis in axes.flat[len(columns) :]:
+        axis.remove()
+    for column, axis in zip(columns, axes.flat, strict=False):
+        axis.set_title(HEADINGS.get(column, column), size=9)
+        axis.tick_params(labelsize=7)
+    return drawing, zip(columns, axes.flat, strict=False)
 
 
 def plot_differences(rows: list[Row], control: str, path: str | os.PathLike) -> None:
@@ -36,41 +55,32 @@ def plot_differences(rows: list[Row], control: str, path: str | os.PathLike) -> 
     control : str
         Its control.
     path : path
-        Picture to write; its ending chooses the format.
+        Picture to write.
     """
     rows = [row for row in rows if row.difference is not None]
     columns = list(dict.fromkeys(row.column for row in rows))
     systems = list(dict.fromkeys(row.system for row in rows))
-    wide = min(4, max(1, len(columns)))
-    drawing, axes = figure(
-        wide, max(1, math.ceil(len(columns) / wide)), 3.4, 0.9 + 0.28 * len(systems)
-    )
-    for axis in axes.flat[len(columns) :]:
-        axis.remove()
-    for axis, column in zip(axes.flat, columns, strict=False):
+    drawing, axes = panels(columns, 4, 3.4, 0.9 + 0.28 * len(systems))
+    for column, axis in axes:
         better = "lower" if column in LOWER_IS_BETTER else "higher"
         axis.set_title(f"{HEADINGS.get(column, column)} ({better} is better)", size=8)
         axis.axvline(0, color="black", linewidth=0.8)
         for row in rows:
-            if row.column != column:
-                continue
-            mean, low, high = row.difference
-            axis.errorbar(
-                mean,
-                systems.index(row.system),
-                xerr=[[mean - low], [high - mean]],
-                fmt="o",
-                capsize=3,
-                color="tab:blue" if row.p < 0.05 else "tab:gray",
-            )
-        axis.set_yticks(range(len(systems)), systems, size=8)
+            if row.column == column:
+                mean, low, high = row.difference
+                axis.errorbar(
+                    mean,
+                    systems.index(row.system),
+                    xerr=[[mean - low], [high - mean]],
+                    fmt="o",
+                    capsize=3,
+                    color="tab:blue" if row.p < 0.05 else "tab:gray",
+                )
+        axis.set_yticks(range(len(systems)), map(plain, systems), size=8)
         axis.set_ylim(len(systems) - 0.5, -0.5)
         axis.locator_params(axis="x", nbins=4)
-        axis.tick_params(axis="x", labelsize=7)
-    drawing.suptitle(
-        f"Difference to {control}, 95 % interval over clips; blue: p < 0.05 (Holm)",
-        size=9,
-    )
+    title = f"Difference to {plain(control)}, 95 % interval over clips"
+    drawing.suptitle(f"{title}; blue: p < 0.05 (Holm)", size=9)
     drawing.savefig(path, dpi=120)
 
 
@@ -90,19 +100,118 @@ def plot_breakdown(
     path : path
         Picture to write.
     """
-    wide = min(4, max(1, len(means)))
-    drawing, axes = figure(wide, max(1, math.ceil(len(means) / wide)), 3.6, 3.0)
-    for axis in axes.flat[len(means) :]:
-        axis.remove()
-    for axis, (column, groups) in zip(axes.flat, means.items(), strict=False):
+    drawing, axes = panels(list(means), 4, 3.6, 3.0)
+    for column, axis in axes:
+        groups = means[column]
         for system in next(iter(groups.values())):
             values = [groups[group][system][0] for group in groups]
-            axis.plot(
-                range(len(groups)), values, marker="o", markersize=3, label=system
-            )
+            axis.plot(range(len(groups)), values, "o-", ms=3, label=plain(system))
         axis.set_xticks(range(len(groups)), groups, rotation=90, size=7)
-        axis.set_title(HEADINGS.get(column, column), size=9)
         axis.set_xlabel(key, size=8)
-        axis.tick_params(axis="y", labelsize=7)
-    axes.flat[0].legend(fontsize=6)
+    drawing.axes[0].legend(fontsize=6)
     drawing.savefig(path, dpi=120)
+
+
+def plot_passes(
+    curves: Mapping[str, Mapping[str, Mapping[int, float]]], path: str | os.PathLike
+) -> None:
+    """Draw scores against the number of passes, one panel a score, one line a system.
+
+    Arguments
+    ---------
+    curves : mapping
+        `{column: {system: {pass: mean}}}`.
+    path : path
+        Picture to write.
+    """
+    drawing, axes = panels(list(curves), 3, 4.2, 3.2)
+    last = max(n for lines in curves.values() for line in lines.values() for n in line)
+    ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300) if tick <= last]
+    for column, axis in axes:
+        for name, line in curves[column].items():
+            axis.plot(list(line), list(line.values()), "o-", ms=3, label=plain(name))
+        axis.set_xscale("symlog", linthresh=10)
+        axis.set_xticks(ticks, ticks)
+        axis.set_xlim(-0.3, 1.1 * last)
+        axis.set_xlabel("passes", size=8)
+    drawing.axes[0].legend(fontsize=7)
+    drawing.savefig(path, dpi=120)
+
+
+def decibels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return a spectrogram in dB, `[frequencies, frames]`: 25 ms every 10 ms.
+
+    Example
+    -------
+    >>> decibels(np.sin(np.arange(16000)), 16000).shape
+    (513, 103)
+    """
+    window = signal.windows.hann(sample_rate // 40, sym=False)
+    size = 2 ** (len(window) - 1).bit_length() * 2
+    stft = signal.ShortTimeFFT(window, sample_rate // 100, sample_rate, mfft=size)
+    return 20 * np.log10(np.abs(stft.stft(waveform)) + 1e-8)
+
+
+def plot_spectrograms(
+    grid: Mapping[str, Mapping[str, np.ndarray | None]],
+    sample_rate: int,
+    path: str | os.PathLike,
+    title: str = "",
+) -> None:
+    """Draw waveforms as a grid of spectrograms.
+
+    Each has its colours from its own loudest bin 80 dB downwards, and states that
+    level: what is heard after a change of volume, side by side.
+
+    Arguments
+    ---------
+    grid : mapping of str to mapping of str to np.ndarray
+        Waveforms `[samples]`: `{row: {column: waveform}}`, with the same columns in
+        every row; None where there is none.
+    sample_rate : int
+        Sampling rate in Hz.
+    path : path
+        Picture to write.
+    title : str
+        Written above them all.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "noise.png"
+    >>> plot_spectrograms({"": {"noise": np.random.randn(16000)}}, 16000, path)
+    >>> path.exists()
+    True
+    """
+    names = list(next(iter(grid.values())))
+    drawing, axes = figure(len(names), len(grid), 3.2, 2.2)
+    for (label, row), row_axes in zip(grid.items(), axes, strict=True):
+        for name, axis in zip(names, row_axes, strict=True):
+            if row[name] is None:
+                axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center")
+                axis.set(xticks=[], yticks=[])
+                continue
+            level = decibels(row[name], sample_rate)
+            top = level.max()
+            axis.imshow(
+                level,
+                origin="lower",
+                aspect="auto",
+                cmap="magma",
+                extent=(0, len(row[name]) / sample_rate, 0, sample_rate / 2000),
+                vmin=top - RANGE_DB,
+                vmax=top,
+            )
+            place = {"transform": axis.transAxes, "ha": "right", "va": "top"}
+            axis.text(0.98, 0.95, f"peak {top:.0f} dB", color="w", size=7, **place)
+        row_axes[0].set_ylabel(f"{label}\nfrequency in kHz".strip(), size=8)
+    for name, top_axis, bottom in zip(names, axes[0], axes[-1], strict=True):
+        top_axis.set_title(plain(name), size=9)
+        bottom.set_xlabel("time in s", size=8)
+    heading = f"{plain(title)}, {RANGE_DB:.0f} dB below each peak".lstrip(", ")
+    drawing.suptitle(heading, size=9)
+    drawing.savefig(path, dpi=100)
+
+
+def plain(name: str) -> str:
+    """Return a name as matplotlib is to draw it: `$` would begin a formula."""
+    return printable(name).replace("$", r"\$")

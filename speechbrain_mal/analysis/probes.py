@@ -5,13 +5,17 @@ quality", NeurIPS 2024: features that make a good loss move away from clean spee
 the noise grows, and keep repetitions of a sound together, apart from other sounds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from torch import Tensor
 
-from speechbrain_mal.contracts import Encoder
+if TYPE_CHECKING:
+    from speechbrain_mal.contracts import Encoder
 
 
 @torch.no_grad()

@@ -4,23 +4,149 @@ A model that leaves clean speech as it is would converge; every real one ends up
 destroying it (S. R. Phaye, M. Cernak, A. Harper, Interspeech 2025, section 4).
 """
 
+import csv
+import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
-from speechbrain.utils.logger import get_logger
+import soundfile
+from tqdm.auto import tqdm
 
-from speechbrain_mal.analysis.passes import Enhance, enhance_repeatedly, passes_to_keep
-from speechbrain_mal.analysis.plots import figure
-from speechbrain_mal.analysis.spectrograms import plot_spectrograms
-from speechbrain_mal.files import write_text
+from speechbrain_mal.analysis.plots import plot_passes, plot_spectrograms
+from speechbrain_mal.audio.reader import native
+from speechbrain_mal.files import printable, whole_file, write_text
 from speechbrain_mal.metrics import Clip, ScoreTable, evaluate
 from speechbrain_mal.metrics.clips import read_mono
-from speechbrain_mal.metrics.registry import HEADINGS
+from speechbrain_mal.metrics.text import check_system, to_cell
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
+
+Enhance = Callable[[np.ndarray, int], np.ndarray]
+MAX_PEAK = 100.0  # as of `audio.AudioFile`
+
+
+def passes_to_keep(passes: int) -> list[int]:
+    """Return the passes that are scored: each at first, then ever fewer.
+
+    Example
+    -------
+    >>> passes_to_keep(30)
+    [0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30]
+    """
+    steps = [0, 1, 2, 3, 4, 5, 6, 8, 10, 15, *range(20, 101, 10), *range(125, 9999, 25)]
+    return sorted({step for step in steps if step < passes} | {passes})
+
+
+def enhance_repeatedly(
+    enhance: Enhance,
+    noisy: Mapping[str, Path],
+    keep: Sequence[int],
+    folder: str | os.PathLike,
+    label: str = "",
+    progressbar: bool = False,
+) -> dict[str, int]:
+    """Feed a model its own output, and keep some of the passes as files.
+
+    What goes from pass to pass is the float waveform as it is: no clipping, no change
+    of level, no rounding. Pass 0 is the noisy clip. Where a pass is beyond 100 times
+    full scale, which no command reads, because the level grew from pass to pass, the
+    clip has no further passes. A call that was stopped goes on behind the last pass
+    that it kept of every clip, and ends with the same files.
+
+    Arguments
+    ---------
+    enhance : callable
+        Float32 waveform `[samples]` and its sampling rate in Hz, to a waveform of the
+        same length, aligned.
+    noisy : mapping of str to path
+        Files by the name of the clip.
+    keep : sequence of int
+        Passes to keep, ascending; the last is the last there is.
+    folder : path
+        `<pass>/<clip>.wav` is written there, in 32-bit float.
+    label : str
+        Beside the progress bar.
+    progressbar : bool
+        Whether to show one.
+
+    Returns
+    -------
+    dict of str to int
+        The pass at which a clip diverged, for those that did.
+
+    Raises
+    ------
+    ValueError
+        When a file can't be read, or a pass changes the length.
+    """
+    folder, diverged = Path(folder), {}
+    total = len(noisy) * keep[-1]
+    with tqdm(total=total, desc=label, unit="pass", disable=not progressbar) as bar:
+        for clip, source in noisy.items():
+            files = {number: pass_file(folder, number, clip) for number in keep}
+            done = max((n for n in keep if files[n].exists()), default=None)
+            waveform, rate = read_mono(source if done is None else files[done])
+            if done is None:
+                _write(files[0], waveform, rate)
+            bar.update(done or 0)
+            for number in range((done or 0) + 1, keep[-1] + 1):
+                length = len(waveform)
+                waveform = enhance(waveform, rate)
+                if len(waveform) != length:
+                    raise ValueError(
+                        f"Pass {number} of {clip} made {len(waveform)} samples of "
+                        f"{length}."
+                    )
+                if not np.abs(waveform).max() <= MAX_PEAK:  # or NaN
+                    diverged[clip] = number
+                    bar.update(keep[-1] - number + 1)
+                    break
+                if number in files:
+                    _write(files[number], waveform, rate)
+                bar.update()
+    return diverged
+
+
+def pass_file(folder: Path, number: int, clip: str) -> Path:
+    """Return where a pass of a clip is kept."""
+    return folder / f"{number:03}" / f"{clip}.wav"
+
+
+def _write(path: Path, waveform: np.ndarray, rate: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        soundfile.write(native(partial), waveform, rate, subtype="FLOAT", format="WAV")
+
+
+def keeping_level(enhance: Enhance) -> Enhance:
+    """Return an enhancer whose output has the level (RMS) of its input.
+
+    A model that amplifies a little what it keeps leaves, pass by pass, the range of
+    levels that it was trained on, and after some twenty passes that of 32-bit floats.
+    With this, what is heard after a hundred passes is what it does to the sound. The
+    paper does not say what it does about the level.
+
+    Example
+    -------
+    >>> louder = keeping_level(lambda waveform, sample_rate: 2 * waveform)
+    >>> louder(np.float32([0.5, -0.5]), 16000)
+    array([ 0.5, -0.5], dtype=float32)
+    """
+
+    def enhanced(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+        output = enhance(waveform, sample_rate)
+        level = _rms(output)
+        return output * np.float32(_rms(waveform) / level) if level > 0 else output
+
+    return enhanced
+
+
+def _rms(waveform: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
 
 
 def self_consistency(
@@ -37,8 +163,9 @@ def self_consistency(
     """Run the experiment and draw the paper's two figures.
 
     Into the folder go `passes.csv`, the means of every system after every pass that is
-    scored; `passes.png`, a curve a system; and `spectrograms.png` of the first clip
-    after 0, 1, 10 and all passes, a column a system.
+    scored; `passes.png`, a curve a system, which ends where the first clip is lost (the
+    mean of those that are left would be of other clips); and `spectrograms.png` of the
+    first clip after 0, 1, 10 and all passes, a column a system.
 
     Arguments
     ---------
@@ -63,18 +190,19 @@ def self_consistency(
     keep = passes_to_keep(passes)
     tables: dict[str, dict[int, ScoreTable]] = {}
     for name, enhance in systems.items():
+        check_system(name)
         place = folder / name
         diverged = enhance_repeatedly(enhance, noisy, keep, place, name, progressbar)
         for clip, number in diverged.items():
             logger.warning(
-                f"{name} diverged on {clip} at pass {number}: no scores from there on."
+                f"{printable(name)} diverged on {printable(clip)} at pass {number}: no "
+                "scores from there on."
             )
-        tables[name] = {}
         clips = {
             number: [
                 Clip(
                     f"{number:03}/{clip}",
-                    place / f"{number:03}" / f"{clip}.wav",
+                    pass_file(place, number, clip),
                     clean.get(clip),
                 )
                 for clip in noisy
@@ -84,13 +212,16 @@ def self_consistency(
         every = [clip for group in clips.values() for clip in group]
         progress = place / "progress.jsonl"
         evaluate(every, metrics, options, jobs, progress, progressbar)
-        for number, group in clips.items():  # each is known by now
-            tables[name][number] = evaluate(group, metrics, options, 1, progress)
-    _write_means(tables, folder / "passes.csv")
-    plot_passes(tables, folder / "passes.png")
+        tables[name] = {  # each is known by now
+            number: evaluate(group, metrics, options, 1, progress)
+            for number, group in clips.items()
+        }
+    write_text(folder / "passes.csv", _means_csv(tables))
+    plot_passes(_curves(tables), folder / "passes.png")
+    first = next(iter(noisy))
     shown = [number for number in (0, 1, 10) if number < passes] + [passes]
-    grid, rate = _waveforms(systems, shown, next(iter(noisy)), folder)
-    plot_spectrograms(grid, rate, folder / "spectrograms.png", next(iter(noisy)))
+    grid, rate = _waveforms(systems, shown, first, folder)
+    plot_spectrograms(grid, rate, folder / "spectrograms.png", first)
     return tables
 
 
@@ -115,13 +246,33 @@ def pass_rows(by_pass: Mapping[int, ScoreTable]) -> list[list[str]]:
     return rows
 
 
-def _write_means(tables: dict[str, dict[int, ScoreTable]], path: Path) -> None:
-    lines = []
+def _means_csv(tables: dict[str, dict[int, ScoreTable]]) -> str:
+    file = StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
     for name, by_pass in tables.items():
         head, *rows = pass_rows(by_pass)
-        lines = lines or [["system", *head]]
-        lines += [[name, *row] for row in rows]
-    write_text(path, "\n".join(map(",".join, lines)) + "\n")
+        if not file.tell():
+            writer.writerow(["system", *head])
+        writer.writerows([to_cell(name), *row] for row in rows)
+    return file.getvalue()
+
+
+def _curves(
+    tables: Mapping[str, Mapping[int, ScoreTable]],
+) -> dict[str, dict[str, dict[int, float]]]:
+    """Return means by column, system and pass, of the passes that all clips reached."""
+    columns = next(iter(next(iter(tables.values())).values())).columns
+    return {
+        column: {
+            name: {
+                number: table.means()[column]
+                for number, table in by_pass.items()
+                if table.scored(column) == by_pass[0].scored(column)
+            }
+            for name, by_pass in tables.items()
+        }
+        for column in columns
+    }
 
 
 def _waveforms(
@@ -133,48 +284,8 @@ def _waveforms(
     for number in shown:
         row = grid[f"{number} passes" if number != 1 else "1 pass"] = {}
         for name in systems:
-            path = folder / name / f"{number:03}" / f"{clip}.wav"
+            path = pass_file(folder / name, number, clip)
             row[name] = None
             if path.exists():
                 row[name], rate = read_mono(path)
     return grid, rate
-
-
-def plot_passes(
-    tables: Mapping[str, Mapping[int, ScoreTable]], path: str | os.PathLike
-) -> None:
-    """Draw mean scores against the number of passes, one panel a score.
-
-    A curve ends where the first clip is lost: the mean of those that are left would be
-    of other clips.
-
-    Arguments
-    ---------
-    tables : mapping
-        Scores by system and pass.
-    path : path
-        Picture to write.
-    """
-    columns = next(iter(next(iter(tables.values())).values())).columns
-    wide = min(3, len(columns))
-    drawing, axes = figure(wide, -(-len(columns) // wide), 4.2, 3.2)
-    for axis in axes.flat[len(columns) :]:
-        axis.remove()
-    for axis, column in zip(axes.flat, columns, strict=False):
-        for name, by_pass in tables.items():
-            whole = by_pass[0].scored(column)
-            means = {
-                number: table.means()[column]
-                for number, table in by_pass.items()
-                if table.scored(column) == whole
-            }
-            axis.plot(list(means), list(means.values()), "o-", markersize=3, label=name)
-        axis.set_xscale("symlog", linthresh=10)
-        ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300) if tick <= max(by_pass)]
-        axis.set_xticks(ticks, ticks)
-        axis.set_xlim(-0.3, 1.1 * max(by_pass))
-        axis.set_xlabel("passes", size=8)
-        axis.set_title(HEADINGS.get(column, column), size=9)
-        axis.tick_params(labelsize=7)
-    axes.flat[0].legend(fontsize=7)
-    drawing.savefig(path, dpi=120)

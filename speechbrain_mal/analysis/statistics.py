@@ -1,7 +1,8 @@
 """What the scores of clips say about systems: intervals, paired tests, ANOVA.
 
-Systems are compared on the same clips, so their differences clip by clip are what is
-tested. All of it covers the choice of clips alone, never that of the training seed.
+Systems are compared on the same clips, so their differences clip by clip, `[clips]`,
+are what is tested. All of it covers the choice of clips alone, never that of the
+training seed.
 """
 
 from collections.abc import Sequence
@@ -54,19 +55,11 @@ def mean_interval(
 def wilcoxon(differences: np.ndarray) -> float:
     """Return the two-sided p of the Wilcoxon signed-rank test, 1 where all are zero.
 
-    Arguments
-    ---------
-    differences : np.ndarray
-        Of two systems on the same clips, `[clips]`.
-
     Example
     -------
-    >>> wilcoxon(np.arange(1.0, 11.0)) < 0.01
-    True
-    >>> wilcoxon(np.zeros(10))
-    1.0
+    >>> wilcoxon(np.arange(1.0, 11.0)) < 0.01, wilcoxon(np.zeros(10))
+    (True, 1.0)
     """
-    differences = np.asarray(differences)
     if not np.any(differences):
         return 1.0
     return stats.wilcoxon(differences).pvalue.item()
@@ -74,11 +67,6 @@ def wilcoxon(differences: np.ndarray) -> float:
 
 def effect_size(differences: np.ndarray) -> float:
     """Return Cohen's d of paired samples, the mean over the standard deviation.
-
-    Arguments
-    ---------
-    differences : np.ndarray
-        Of two systems on the same clips, `[clips]`.
 
     Example
     -------
@@ -93,17 +81,9 @@ def effect_size(differences: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for their number (Holm, 1979): none is claimed too easily.
+    """Correct the p values of all tests reported together (Holm, 1979).
 
-    Arguments
-    ---------
-    p_values : sequence of float
-        Of all tests that are reported together.
-
-    Returns
-    -------
-    list of float
-        In the same order; below 0.05 is significant, however many tests there are.
+    Below 0.05 is then significant, however many tests there are.
 
     Example
     -------

@@ -9,6 +9,7 @@ import shlex
 import sys
 
 from speechbrain_mal.cli import compare, enhance, evaluate, export, iterate, live
+from speechbrain_mal.cli.scoring import say
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.run(options)
     except (ValueError, OSError, ImportError) as error:
-        print(f"speechbrain-mal {options.command}: {error}", file=sys.stderr)
+        say(f"speechbrain-mal {options.command}: {error}", sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped: the same command goes on where it was.", file=sys.stderr)

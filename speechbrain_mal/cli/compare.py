@@ -9,6 +9,7 @@ from speechbrain_mal.cli.scoring import (
     metric_options,
     named,
     read_clips,
+    say,
 )
 from speechbrain_mal.metrics.registry import expand
 
@@ -38,16 +39,16 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from speechbrain_mal.analysis.breakdown import read_log
+    from speechbrain_mal.analysis.comparison import read_log
     from speechbrain_mal.analysis.report import write_report
 
-    folders = dict(named(system) for system in options.systems)
-    if len(folders) < len(options.systems):
-        raise ValueError("Two systems have the same name: write NAME=FOLDER.")
+    folders = named(options.systems)
     control = options.control or next(iter(folders))
     further = metric_options(options.option)
     systems = {}
     if options.noisy or options.manifest:
+        if "noisy" in folders:
+            raise ValueError("The noisy clips have the name noisy: write NAME=FOLDER.")
         systems["noisy"] = read_clips(options.noisy or "noisy", options)
     for name, folder in folders.items():
         systems[name] = read_clips(_enhanced(folder), options)
@@ -63,7 +64,7 @@ def _compare(options: argparse.Namespace) -> int:
         progressbar=True,
         command=options.line,
     )
-    print((options.output / "comparison.md").read_text(encoding="utf-8"), end="")
+    say((options.output / "comparison.md").read_text(encoding="utf-8"))
     return INCOMPLETE if failures else 0
 
 

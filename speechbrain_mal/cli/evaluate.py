@@ -8,6 +8,7 @@ from speechbrain_mal.cli.scoring import (
     add_scoring,
     metric_options,
     read_clips,
+    say,
 )
 from speechbrain_mal.metrics import clips_from_list, evaluate
 from speechbrain_mal.metrics.registry import expand, versions
@@ -41,5 +42,5 @@ def _evaluate(options: argparse.Namespace) -> int:
         progressbar=True,
     )
     table.write(options.output, command=options.line, versions=versions(names))
-    print(table.markdown(), end="")
+    say(table.markdown())
     return INCOMPLETE if table.failures else 0

@@ -9,6 +9,7 @@ from speechbrain_mal.cli.scoring import (
     metric_options,
     named,
     read_clips,
+    say,
 )
 from speechbrain_mal.metrics.registry import expand
 
@@ -36,8 +37,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _iterate(options: argparse.Namespace) -> int:
-    from speechbrain_mal.analysis.passes import keeping_level
-    from speechbrain_mal.analysis.self_consistency import self_consistency
+    from speechbrain_mal.analysis.self_consistency import (
+        keeping_level,
+        self_consistency,
+    )
     from speechbrain_mal.export.runs import enhancement_of
 
     if options.clips < 1 or options.passes < 1:
@@ -49,10 +52,7 @@ def _iterate(options: argparse.Namespace) -> int:
     step = max(1, len(clips) // options.clips)
     chosen = clips[::step][: options.clips]
     systems = {}
-    for system in options.systems:
-        name, folder = named(system)
-        if name in systems:
-            raise ValueError("Two systems have the same name: write NAME=FOLDER.")
+    for name, folder in named(options.systems).items():
         enhance = enhancement_of(folder, options.trust)
         systems[name] = keeping_level(enhance) if options.keep_level else enhance
     tables = self_consistency(
@@ -66,6 +66,6 @@ def _iterate(options: argparse.Namespace) -> int:
         options.jobs,
         progressbar=True,
     )
-    print((options.output / "passes.csv").read_text(encoding="utf-8"), end="")
+    say((options.output / "passes.csv").read_text(encoding="utf-8"))
     failures = [t.failures for by_pass in tables.values() for t in by_pass.values()]
     return INCOMPLETE if any(failures) else 0

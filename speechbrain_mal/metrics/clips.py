@@ -186,6 +186,8 @@ def clips_from_manifest(
 
     def path(name: str, key: str) -> Path:
         entry = entries[name]
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{where}: clip {name!r} leads out of its folder.")
         if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
             raise ValueError(f"{where}: clip {name!r} has no {key!r}.")
         return Path(entry[key].replace("{data_root}", str(data_folder)))

@@ -1,4 +1,4 @@
-"""What learned metrics share: packages, weights, the clips they take, one thread.
+"""What learned metrics share: weights, the clips that they take, one thread.
 
 Every clip is scored on one thread: processes are what the cores are for, a forked one
 can't wait for its parent's threads, and sums come out in the same order everywhere.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from speechbrain_mal.extras import require
 from speechbrain_mal.metrics.waveforms import check_clips, resample
 
 if TYPE_CHECKING:
@@ -68,22 +67,6 @@ class LearnedMetric:
         target = self.sample_rate or sample_rate
         return resample(clip, sample_rate, target).astype(np.float32)
 
-    def require(self, module: str) -> ModuleType:
-        """Import an optional module, or say how to install it.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            When it, or a module that it imports, is not installed.
-        """
-        try:
-            return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"{self.name} needs {error.name}: pip install 'speechbrain-mal[eval]'",
-                name=error.name,
-            ) from error
-
     def weights(self, path: str | os.PathLike | None, file: str = "") -> str:
         """Return the path of the weights, fetched once if the user names none.
 
@@ -119,7 +102,7 @@ class LearnedMetric:
 
     def session(self, path: str) -> InferenceSession:
         """Return the session of an ONNX model on one CPU thread, opened once."""
-        self.require("onnxruntime")
+        require("onnxruntime", "eval")
         return _session(path)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
+from speechbrain_mal.extras import require
 from speechbrain_mal.metrics.learned import LearnedMetric
 
 DNSMOS = LearnedMetric("DNSMOS", 16000)
@@ -74,7 +75,7 @@ def dnsmos(
     clip = DNSMOS.clip(enhanced, sample_rate)
     spec = find_spec("speechmos")  # importing it would import all its metrics
     if spec is None:
-        DNSMOS.require("speechmos")
+        require("speechmos", "eval")
     folder = Path(spec.origin).parent / "dnsmos_models"
     p835, p808 = (
         DNSMOS.session(str(folder / name))
@@ -109,7 +110,7 @@ def dnsmos_segments(clip: np.ndarray) -> Iterator[np.ndarray]:
 
 def _mel_spectrogram(segment: np.ndarray) -> np.ndarray:
     """Return P.808's features, `[frames, 120]`: 1 the maximum, -1 80 dB below."""
-    librosa = DNSMOS.require("librosa")
+    librosa = require("librosa", "eval")
     power = librosa.feature.melspectrogram(
         y=segment, sr=DNSMOS.sample_rate, n_fft=321, hop_length=160, n_mels=120
     )

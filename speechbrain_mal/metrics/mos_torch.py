@@ -15,6 +15,7 @@ import os
 import numpy as np
 import torch
 
+from speechbrain_mal.extras import require
 from speechbrain_mal.metrics.learned import LearnedMetric, one_thread
 from speechbrain_mal.metrics.level import set_level
 
@@ -63,7 +64,7 @@ def distillmos(
 
 @functools.lru_cache
 def _distillmos():
-    package = DISTILLMOS.require("distillmos")
+    package = require("distillmos", "eval")
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         model = package.ConvTransformerSQAModel(segmenting_in_forward=False)
     return model.eval()
@@ -119,8 +120,8 @@ def nisqa(
 
 def _nisqa_package():
     for module in ("librosa", "requests"):  # which torchmetrics only misses when called
-        NISQA.require(module)
-    return NISQA.require("torchmetrics.functional.audio.nisqa")
+        require(module, "eval")
+    return require("torchmetrics.functional.audio.nisqa", "eval")
 
 
 @functools.lru_cache

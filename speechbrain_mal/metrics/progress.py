@@ -43,7 +43,7 @@ class Progress:
                 record = json.loads(line)
             except json.JSONDecodeError:  # cut off by a kill
                 continue
-            if not isinstance(record, dict) or not record.keys() >= _KEYS:
+            if not _is_record(record):
                 raise ValueError(
                     f"{printable(self.path)}: line {number} is no result of an "
                     "evaluation: move the file away, or write to another folder."
@@ -88,7 +88,13 @@ class Progress:
         return {key: str(value) for key, value in self.options.get(name, {}).items()}
 
 
-_KEYS = {"clip", "files", "options", "results"}
+def _is_record(value: object) -> bool:
+    if not isinstance(value, dict) or not value.keys() >= {"clip", "files"}:
+        return False
+    results, options = value.get("results"), value.get("options")
+    if not isinstance(results, dict) or not isinstance(options, dict):
+        return False
+    return isinstance(value["clip"], str) and results.keys() <= options.keys()
 
 
 def _files(clip: Clip) -> list | None:

@@ -79,14 +79,37 @@ def read_rows(path: str | os.PathLike, column: str) -> list[dict[str, str]]:
 def to_cell(name: str) -> str:
     """Return a name as a CSV has it: a spreadsheet takes `=1+1` for a formula.
 
+    Bytes of a file's name that are no UTF-8 are written out.
+
     Example
     -------
     >>> to_cell("=1+1"), from_cell(to_cell("=1+1")), to_cell("p232_001")
     ("'=1+1", '=1+1', 'p232_001')
     """
+    name = name.encode(errors="backslashreplace").decode()
     return f"'{name}" if name.startswith(_FORMULA) else name
 
 
 def from_cell(cell: str) -> str:
     """Return the name that `to_cell` wrote."""
     return cell.removeprefix("'") if cell[1:].startswith(_FORMULA) else cell
+
+
+def check_system(name: str) -> None:
+    r"""Raise where a system's name can't be that of a folder of its own.
+
+    Raises
+    ------
+    ValueError
+        When it leads elsewhere, or a terminal would obey it.
+
+    Example
+    -------
+    >>> check_system("../../x")
+    Traceback (most recent call last):
+    ValueError: '../../x' can't be a system's name: write NAME=FOLDER, NAME without '/'.
+    """
+    if name in ("", ".", "..") or set(name) & {"/", "\\"} or not name.isprintable():
+        raise ValueError(
+            f"{name!r} can't be a system's name: write NAME=FOLDER, NAME without '/'."
+        )

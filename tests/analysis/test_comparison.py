@@ -5,8 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from speechbrain_mal.analysis.breakdown import breakdown, breakdown_markdown, read_log
-from speechbrain_mal.analysis.comparison import compare, markdown
+from speechbrain_mal.analysis.comparison import (
+    breakdown,
+    breakdown_markdown,
+    compare,
+    markdown,
+    read_log,
+)
 
 
 @pytest.fixture
@@ -71,19 +76,33 @@ def test_unknown_control(systems):
         compare(systems, "other")
 
 
-def test_breakdown(systems, tmp_path):
+def test_names_stay_names_in_the_tables(systems):
+    systems["a|b<i>\x1b[1m"] = systems["same"]
+    table = markdown(*compare(systems, "control"), "control")
+    assert "a\\|b&lt;i>\\x1b[1m" in table and "\x1b" not in table
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ";", ", "])
+def test_breakdown(systems, tmp_path, separator):
     log = tmp_path / "log.txt"
     lines = [f"{i} {'bus' if i % 2 else 'cafe'} {(i % 3) * 5}\n" for i in range(30)]
-    log.write_text("".join(lines))
+    log.write_text("\ufeff" + "".join(lines).replace(" ", separator), encoding="utf-8")
     facts = read_log(log)
     groups = {clip: fact["noise"] for clip, fact in facts.items()}
     means = breakdown(systems, groups, "pesq")
     assert list(means) == ["bus", "cafe"]
     odd = [systems["same"][str(i)]["pesq"] for i in range(1, 30, 2)]
     assert means["bus"]["same"] == (pytest.approx(np.mean(odd)), 15)
-    table = breakdown_markdown(systems, facts, "SNR (dB)")
-    rows = [line.split(" | ")[0] for line in table.splitlines()]
-    assert [row for row in rows if row[2:].isdigit()][:3] == ["| 0", "| 5", "| 10"]
-    log.write_text("p232_001 bus\n")
-    with pytest.raises(ValueError, match="p232_001 bus' is not"):
-        read_log(log)
+    assert means["cafe"]["same"][1] == 15
+    snrs = {clip: fact["SNR (dB)"] for clip, fact in facts.items()}
+    by_snr = {"pesq": breakdown(systems, snrs, "pesq")}
+    rows = breakdown_markdown(by_snr, "SNR (dB)").splitlines()
+    names = [line.split(" | ")[0] for line in rows]
+    assert [row for row in names if row[2:].isdigit()] == ["| 0", "| 5", "| 10"]
+
+
+@pytest.mark.parametrize("text", ["p232_001 bus\n", "p232_001 bus loud", "", "\n"])
+def test_what_is_no_log_is_named(text, tmp_path):
+    (tmp_path / "log.txt").write_text(text)
+    with pytest.raises(ValueError, match="log.txt"):
+        read_log(tmp_path / "log.txt")

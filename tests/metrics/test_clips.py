@@ -85,6 +85,7 @@ def test_manifest(tmp_path):
         ('{"a": {}}', "clip 'a' has no 'clean_wav'"),
         ('{"a": []}', "clip 'a' has no 'clean_wav'"),
         ('{"a": {"clean_wav": 1}}', "clip 'a' has no 'clean_wav'"),
+        ('{"../a": {"clean_wav": "a.wav"}}', "leads out of its folder"),
         (b"\xff\xfe", "is not text in UTF-8"),
     ],
 )

@@ -173,7 +173,17 @@ def test_options_that_change_are_no_resume(folders, tmp_path, replace):
         assert table.means()["si_sdr"] == factor
 
 
-@pytest.mark.parametrize("text", ["[]", "null", "{}", '{"clip": "a"}\n', "1\n2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "null",
+        "{}",
+        '{"clip": "a"}\n',
+        "1\n2",
+        '{"clip": "a", "files": [], "options": {}, "results": {"si_sdr": {}}}',
+    ],
+)
 def test_what_is_no_progress_is_named(text, tmp_path):
     progress = tmp_path / "progress.jsonl"
     progress.write_text(text)
