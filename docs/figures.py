@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from speechbrain_mal import DeepFilterNet2, MALEnhancement, ModelAsLoss
-from speechbrain_mal.analysis.plots import figure
-from speechbrain_mal.analysis.spectrograms import decibels
+from speechbrain_mal.analysis.plots import decibels, figure
 from speechbrain_mal.audio import read_audio
 from speechbrain_mal.inference import shipped_model
 from speechbrain_mal.models import InputFeatures
