@@ -18,7 +18,6 @@ if __name__ == "__main__":
     parser.add_argument("data_folder", help="what the manifests' names are relative to")
     parser.add_argument("manifest_folder", help="with train_clean.json and so on")
     parser.add_argument("output", help="folder of the shards")
-    parser.add_argument("--split", default="train", help="train (default) or valid")
     parser.add_argument("--mib", type=int, default=512, help="of a shard (512)")
     options = parser.parse_args()
     print(
@@ -26,7 +25,6 @@ if __name__ == "__main__":
             options.manifest_folder,
             options.data_folder,
             options.output,
-            options.split,
             options.mib * 2**20,
         )
     )

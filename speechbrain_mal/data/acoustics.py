@@ -45,23 +45,11 @@ def active_power(signal: np.ndarray, sample_rate: int) -> float:
 def reverberate(
     dry: np.ndarray, rir: np.ndarray, early_samples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Convolve speech with a room impulse response, without delaying it.
+    """Return speech `[samples]` in a room, and the direct and early part of that.
 
-    Arguments
-    ---------
-    dry : array, `[samples]`
-        Speech.
-    rir : array, `[taps]`
-        The impulse response, not all zero; its level and sign don't matter. The direct
-        sound is its largest sample.
-    early_samples : int
-        Reflections up to so many samples after the direct sound are early.
-
-    Returns
-    -------
-    (array, array), `[samples]` each
-        The reverberant speech, and its direct and early part. The direct sound of both
-        is where it is in `dry`; the early part has the power of `dry`.
+    The direct sound is the largest sample of the impulse response `[taps]`, whose level
+    and sign don't matter; reflections up to `early_samples` later are early. The direct
+    sound is not delayed, and the early part has the power of the dry speech.
 
     Example
     -------
@@ -89,14 +77,8 @@ def color(signal: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
     """Filter by (1 + b1/z + b2/z^2) / (1 + a1/z + a2/z^2), as RNNoise does [1].
 
     [1] J.-M. Valin, "A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech
-    Enhancement", 2018, equation 7
-
-    Arguments
-    ---------
-    signal : array, `[samples]`
-        To be filtered.
-    coefficients : sequence of float
-        b1, b2, a1, a2; stable for |a1| + |a2| < 1.
+    Enhancement", 2018, equation 7. Coefficients are b1, b2, a1, a2; it is stable for
+    |a1| + |a2| < 1.
 
     Example
     -------

@@ -35,8 +35,8 @@ class SharedEpoch:
     def set_epoch(self, epoch: int) -> None:
         """Move to another epoch, in all worker processes too.
 
-        Call it in the Brain's `on_stage_start`, before the loader's iterator is made:
-        clips that workers are already reading keep the choices of the epoch before.
+        Call it before the loader's iterator is made: clips that workers are already
+        reading keep the choices of the epoch before.
         """
         self._epoch.fill_(epoch)
 

@@ -31,15 +31,7 @@ def check_rate(sample_rate: Any) -> int:
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Return a JSON file's content.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is none.
-    ValueError
-        When it is no regular file, or no JSON.
-    """
+    """Return a JSON file's content, or raise the error that names the file."""
     if not os.path.exists(path):
         raise FileNotFoundError(
             f"{printable(path)} does not exist: prepare the data first."
@@ -50,11 +42,6 @@ def read_json(path: str | os.PathLike) -> Any:
 
 def read_manifest(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, dict]:
     """Return a manifest's entries, each with at least these keys, of the right type.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `read_json`, and when it is empty, or an entry is not what it should be.
 
     Example
     -------
@@ -160,15 +147,7 @@ def write_manifests(
     All are written under temporary names first. Then the old ones go, before the first
     new one appears, and the stamp comes last: a process that is killed in between
     leaves an incomplete set, never a mixed one, and the next call prepares it again.
-
-    Arguments
-    ---------
-    folder : Path
-        Where to write; made if needed.
-    manifests : mapping of str to mapping
-        The contents, ready for JSON, by file name.
-    stamp : mapping
-        What the manifests were made from, for `is_current`.
+    The stamp tells `is_current` what they were made from.
 
     Example
     -------

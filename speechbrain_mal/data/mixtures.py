@@ -29,27 +29,8 @@ def make_mixture(
 
     Where a drawn stretch is silent or its file can't be read, the example's next
     attempt is made instead: a function of (seed, epoch, index, attempt), so that the
-    same examples come again as long as the same files are there.
-
-    Arguments
-    ---------
-    index : int
-        The example's number.
-    planner : Planner
-        What draws the plans, with the settings and the epoch.
-    read : callable
-        As of `render`.
-    skipped : SkippedFiles
-        Where unreadable files are counted.
-    note : callable, optional
-        Told of every plan before it is tried.
-
-    Raises
-    ------
-    TooManySkippedError
-        When too many examples met unreadable files.
-    RuntimeError
-        When every attempt failed.
+    same examples come again as long as the same files are there. `note` is told of
+    every plan before it is tried.
     """
     mixing = planner.mixing
     skipped.begin_example()

@@ -60,13 +60,7 @@ class RandomCrop(SharedEpoch):
         self.seed = seed
 
     def __call__(self, clip_id: str, samples: int) -> tuple[int, int]:
-        """Return the segment of a clip of so many samples: its start and its end.
-
-        Raises
-        ------
-        ValueError
-            If the clip has no samples.
-        """
+        """Return the segment of a clip of so many samples: its start and its end."""
         if samples < 1:
             raise ValueError(f"clip {clip_id!r} has {samples} samples: remove it")
         if samples <= self.samples:

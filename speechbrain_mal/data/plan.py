@@ -57,20 +57,8 @@ class Planner:
     What one setting draws does not depend on another: two runs that differ in
     `p_reverb` have the same speech, noises and SNRs.
 
-    Arguments
-    ---------
-    mixing : Mixing
-        What to draw.
-    clean_samples, noise_samples : array of int, `[files]`
-        Lengths of the files in samples, at the mixture's rate.
-    rirs : int
-        How many room impulse responses there are.
-
-    Raises
-    ------
-    ValueError
-        If there is no speech, not enough noise for one mixture, or no impulse response
-        where `p_reverb` wants them.
+    Made of the settings, the files' lengths in samples at the mixture's rate, int
+    `[files]`, and the number of room impulse responses. Too few are a ValueError.
 
     Example
     -------

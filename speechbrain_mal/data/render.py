@@ -58,15 +58,8 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
     something would exceed full scale, it is lowered, all by the same factor, unless
     `within_full_scale` is off.
 
-    Arguments
-    ---------
-    plan : Plan
-        What to do.
-    mixing : Mixing
-        The settings it was drawn from.
-    read : callable
-        `read(kind, piece) -> [samples]` (float32) gives the piece of a file; `kind` is
-        "clean" or "noise", or "rir": the whole of file `piece.file` then.
+    `read(kind, piece)` returns the piece of a file of "clean" or "noise", or of "rir"
+    the whole, float32 `[samples]`.
 
     Raises
     ------

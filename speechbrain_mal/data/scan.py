@@ -30,35 +30,17 @@ _NO_PIECES = "exact pieces of it can't be read: convert it to .wav or .flac."
 
 @dataclass(frozen=True)
 class Facts:
-    """What was seen of a file.
+    """What was seen of a file."""
 
-    Attributes
-    ----------
-    samples, sample_rate, channels : int
-        Length in samples a channel, rate in Hz; 0 if it can't be read.
-    problem : str
-        What makes it unusable; empty if nothing does.
-    remark : str
-        "silent" or "clipped", of the first channel; empty if it is neither.
-    """
-
-    samples: int = 0
-    sample_rate: int = 0
+    samples: int = 0  # of a channel; 0 where there is a problem
+    sample_rate: int = 0  # Hz
     channels: int = 0
-    problem: str = ""
-    remark: str = ""
+    problem: str = ""  # what makes it unusable
+    remark: str = ""  # "silent" or "clipped", of the first channel
 
 
 def list_audio(folder: Path, root: Path) -> list[str]:
-    """Return the audio files of a folder, usable or not, by their names in `root`.
-
-    Raises
-    ------
-    ValueError
-        When there is none.
-    PermissionError
-        When a folder in it can't be opened.
-    """
+    """Return the audio files of a folder, usable or not, by their names in `root`."""
     found = find_audio(folder, only_seekable=True)
     for path, reason in found.broken.items():
         if path.is_dir():
@@ -75,21 +57,11 @@ def list_audio(folder: Path, root: Path) -> list[str]:
 def scan(
     folder: Path, names: Sequence[str], seen: SeenFiles, decode: bool = True
 ) -> Iterator[tuple[str, Facts]]:
-    """Yield the facts of each file, in order; those seen before are not read again.
+    """Yield the facts of files in a folder; those seen before are not read again.
 
     Files are read in threads, with a progress bar. Close the iterator to stop them.
-
-    Arguments
-    ---------
-    folder : Path
-        What the names are relative to.
-    names : sequence of str
-        The files.
-    seen : SeenFiles
-        What was seen of them before: a scan that was stopped goes on.
-    decode : bool
-        Whether to decode the files, which is what finds damaged, silent and clipped
-        ones. Otherwise headers are read.
+    Only decoding them finds damaged, silent and clipped ones; otherwise headers are
+    read.
 
     Example
     -------

@@ -22,13 +22,8 @@ class Piece:
 class SegmentPool:
     """Draw the pieces that fill a segment, every second of the files equally likely.
 
-    Arguments
-    ---------
-    samples : array of int, `[files]`
-        Length of each file. One that is too short for a crossfade at both of its ends
-        is never drawn.
-    fade : int
-        Samples that two pieces overlap by.
+    Made of the length of each file, int `[files]`, and the samples that two pieces
+    overlap by; what is too short for that at both of its ends is never drawn.
 
     Example
     -------

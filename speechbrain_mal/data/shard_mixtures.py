@@ -40,8 +40,6 @@ class ShardedMixtures(IterableDataset):
         What `pack_shards` wrote.
     examples : int
         Mixtures of an epoch, of all processes together; each makes an equal share.
-    split : str
-        "train" or "valid".
     buffer, noise_buffer, rir_buffer : int
         Files of speech, noise and impulse responses that a reader keeps; all that it
         has, if they are no more than twice as many.
@@ -64,7 +62,6 @@ class ShardedMixtures(IterableDataset):
         mixing: Mixing,
         folder: str | os.PathLike,
         examples: int,
-        split: str = "train",
         buffer: int = 500,
         noise_buffer: int = 100,
         rir_buffer: int = 500,
@@ -73,7 +70,7 @@ class ShardedMixtures(IterableDataset):
         skipped: SkippedFiles | None = None,
     ):
         self.mixing, self.folder = mixing, os.fspath(folder)
-        self.index = read_index(folder, split)
+        self.index = read_index(folder)
         self.sizes = {"clean": buffer, "noise": noise_buffer, "rir": rir_buffer}
         self.rank, self.processes = rank, processes
         self.examples = examples // processes

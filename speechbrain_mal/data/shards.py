@@ -2,9 +2,9 @@
 
 A shard holds audio files as they are, and beside each a `.json` with its name, samples,
 rate and, where it is known, speaker. Files are dealt out in an order that depends on
-their names alone, so that one shard mixes speakers and corpora. `index_<split>.json`
-lists the shards with their size and SHA-256, by which damage is found as they are read.
-Python's own tarfile writes and reads them: any WebDataset reader can, too.
+their names alone, so that one shard mixes speakers and corpora. The index lists the
+shards with their size and SHA-256, by which damage is found as they are read. Python's
+own tarfile writes and reads them: any WebDataset reader can, too.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from speechbrain_mal.data.manifests import as_bytes, read_files, read_json
 from speechbrain_mal.data.sources import KINDS, open_regular
 from speechbrain_mal.files import printable, remove_partials, whole_file, write_text
 
+_INDEX = "index_train.json"
 _FACTS_BYTES = 1 << 16  # of the .json beside a file
 _READ_SIZE = 1 << 20
 
@@ -49,10 +50,9 @@ def pack_shards(
     manifest_folder: str | os.PathLike,
     data_folder: str | os.PathLike,
     output: str | os.PathLike,
-    split: str = "train",
     max_bytes: int = 512 * 2**20,
 ) -> Path:
-    """Pack the files of a split's manifests into shards, with a progress bar.
+    """Pack the files of the training manifests into shards, with a progress bar.
 
     A shard appears under its name when it is whole; a call that was stopped goes on
     with those that are missing. The index comes last.
@@ -63,8 +63,6 @@ def pack_shards(
         What `prepare_dns` wrote, and what the names in it are relative to.
     output : path
         Folder of the shards; made if needed.
-    split : str
-        "train" or "valid".
     max_bytes : int
         Size of a shard; a single file may be larger.
 
@@ -91,14 +89,14 @@ def pack_shards(
     >>> for kind in ("clean", "noise"):
     ...     _ = (folder / f"train_{kind}.json").write_text(json.dumps(entry))
     >>> index = pack_shards(folder, folder, folder / "shards")
-    >>> shards = read_index(index.parent, "train")["clean"]
+    >>> shards = read_index(index.parent)["clean"]
     >>> [file.name for file in read_shard(index.parent, shards[0])]
     ['a.wav']
     """
     manifest_folder, root, output = map(Path, (manifest_folder, data_folder, output))
     plan = {}
     for kind in KINDS:
-        path = manifest_folder / f"{split}_{kind}.json"
+        path = manifest_folder / f"train_{kind}.json"
         if kind != "rir" or path.exists():
             plan[kind] = _divide(read_files(path), root, max_bytes)
     output.mkdir(parents=True, exist_ok=True)
@@ -108,25 +106,17 @@ def pack_shards(
     with tqdm(total=files, desc="Packing", unit="file") as bar:
         for kind, shards in plan.items():
             for number, entries in enumerate(shards):
-                name = f"{split}_{kind}-{number:06d}.tar"
+                name = f"train_{kind}-{number:06d}.tar"
                 index[kind].append(_pack(output / name, entries, root))
                 bar.update(len(entries))
-    path = output / f"index_{split}.json"
+    path = output / _INDEX
     write_text(path, json.dumps(index, indent=1))
     return path
 
 
-def read_index(folder: str | os.PathLike, split: str) -> dict[str, list[dict]]:
-    """Return the shards of each kind that `pack_shards` wrote.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no index: nothing was packed, or not to the end.
-    ValueError
-        When it is damaged.
-    """
-    path = Path(folder) / f"index_{split}.json"
+def read_index(folder: str | os.PathLike) -> dict[str, list[dict]]:
+    """Return the shards of each kind that `pack_shards` wrote; the index is checked."""
+    path = Path(folder) / _INDEX
     if not path.exists():
         raise FileNotFoundError(f"{printable(path)} does not exist: pack the shards")
     index = read_json(path)
@@ -140,14 +130,7 @@ def read_index(folder: str | os.PathLike, split: str) -> dict[str, list[dict]]:
 
 
 def read_shard(folder: str | os.PathLike, shard: dict) -> Iterator[PackedFile]:
-    """Yield the files of a shard, reading it from start to end, once.
-
-    Arguments
-    ---------
-    folder : path
-        Where the shards are.
-    shard : dict
-        Its entry of the index.
+    """Yield the files of a shard of the index, reading it from start to end, once.
 
     Raises
     ------

@@ -96,19 +96,9 @@ class Sources:
         return self._samples.get(kind, np.zeros(0, np.int64))
 
     def read(self, kind: str, piece: Piece) -> np.ndarray:
-        """Return a piece of a file, or the whole of a room impulse response.
+        """Return a piece of a file of "clean" or "noise", or the whole of a "rir".
 
-        Arguments
-        ---------
-        kind : str
-            "clean", "noise" or "rir".
-        piece : Piece
-            File, start and length, at `sample_rate`.
-
-        Returns
-        -------
-        array, `[samples]`
-            Float32; the first of several channels.
+        Float32 `[samples]` at `sample_rate`; the first of several channels.
 
         Raises
         ------
@@ -130,7 +120,7 @@ def open_regular(path: str) -> BinaryIO:
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
-    raise OSError("not a regular file")
+    raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 def read_piece(
@@ -140,23 +130,10 @@ def read_piece(
     rate: int,
     new_rate: int,
 ) -> np.ndarray:
-    """Return a stretch of an audio file at another rate than its own, or the same.
+    """Return a stretch of an audio file at another rate (Hz) than its own, or the same.
 
-    Arguments
-    ---------
-    opener : callable
-        Returns the file, opened for binary reading.
-    name : str
-        What errors call it.
-    span : tuple of int
-        First sample and number of samples, at `new_rate`.
-    rate, new_rate : int
-        The file's rate and the wanted one, in Hz.
-
-    Raises
-    ------
-    UnreadableFileError
-        If it can't be read, has another rate, or ends too early.
+    `opener` returns the file, which errors call `name`; `span` is the first sample and
+    the number of samples, at the new rate.
     """
     start, samples = span
     first, last, skip = start, start + samples, 0

@@ -194,10 +194,11 @@ def _list_clips(data_folder: Path, folder: Path) -> dict[str, str]:
 
 def _list_pairs(data_folder: Path, set_name: str, sample_rate: int) -> Pairs:
     """Return the (noisy, clean) files of a set by clip."""
-    noisy, clean = (
-        _list_clips(data_folder, _find_folder(data_folder, f"{k}_{set_name}", rate))
-        for k, rate in (("noisy", sample_rate), ("clean", sample_rate))
+    folders = (
+        _find_folder(data_folder, f"{kind}_{set_name}", sample_rate)
+        for kind in ("noisy", "clean")
     )
+    noisy, clean = (_list_clips(data_folder, folder) for folder in folders)
     alone = [f"{noisy[k]} has no clean clip" for k in noisy.keys() - clean.keys()]
     alone += [f"{clean[k]} has no noisy clip" for k in clean.keys() - noisy.keys()]
     if alone:

@@ -81,7 +81,7 @@ def mixing(**settings):
 
 
 def files_of(folder, kind="clean"):
-    every = [read_shard(folder, shard) for shard in read_index(folder, "train")[kind]]
+    every = [read_shard(folder, shard) for shard in read_index(folder)[kind]]
     return list(itertools.chain(*every))
 
 
@@ -97,7 +97,7 @@ def test_shards_hold_every_file_as_it_is(corpus, packed):
             assert file.audio == (corpus / file.name).read_bytes()
             assert file.samples == len(soundfile.read(io.BytesIO(file.audio))[0])
             assert file.speaker == manifest[file.name].get("speaker")
-    assert len(read_index(packed, "train")["clean"]) == 6
+    assert len(read_index(packed)["clean"]) == 6
     for shard in packed.glob("*.tar"):
         assert shard.stat().st_size < 1.2 * MAX_BYTES
         # WebDataset's rule: a sample is what has one name up to the first dot.
@@ -130,22 +130,22 @@ def test_packing_goes_on_after_a_kill(corpus, packed, tmp_path):
     process.join()
     assert process.exitcode == -signal.SIGKILL
     with pytest.raises(FileNotFoundError, match="index_train.json does not exist"):
-        read_index(tmp_path, "train")
+        read_index(tmp_path)
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.tar")}
     assert len(kept) == 3
     pack(corpus, tmp_path)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert read_index(tmp_path, "train") == read_index(packed, "train")
+    assert read_index(tmp_path) == read_index(packed)
     assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"entries": []}'])
 def test_what_is_not_known_to_be_whole_is_packed_again(corpus, folder, content):
-    index = read_index(folder, "train")
+    index = read_index(folder)
     (folder / "train_clean-000000.json").write_text(content)
     (folder / "train_clean-000001.tar").write_bytes(b"half")
     pack(corpus, folder)
-    assert read_index(folder, "train") == index
+    assert read_index(folder) == index
     assert len(files_of(folder)) == KINDS["clean"]
 
 
@@ -175,7 +175,7 @@ def test_a_pipe_in_the_corpus_is_named(corpus, tmp_path):
         entry = {"a.wav": {"samples": 9, "sample_rate": 16000}}
         (tmp_path / f"train_{kind}.json").write_text(json.dumps(entry))
     os.mkfifo(tmp_path / "a.wav")
-    with pytest.raises(OSError, match="a.wav: not a regular file"):
+    with pytest.raises(OSError, match="not a regular file: .*a.wav"):
         pack_shards(tmp_path, tmp_path, tmp_path / "out")
 
 
@@ -245,7 +245,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("as_indexed", [False, True])
 def test_a_damaged_shard_is_named(folder, damage, as_indexed):
-    shard = read_index(folder, "train")["clean"][1]
+    shard = read_index(folder)["clean"][1]
     path = folder / shard["name"]
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
     if as_indexed:  # as of a stranger, whose index says so, too
@@ -261,7 +261,7 @@ def test_a_damaged_shard_is_named(folder, damage, as_indexed):
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: None])
 def test_what_is_no_file_among_the_shards_is_named(folder, make):
-    shard = read_index(folder, "train")["clean"][0]
+    shard = read_index(folder)["clean"][0]
     (folder / shard["name"]).unlink()
     make(folder / shard["name"])
     with pytest.raises(BadShardError, match=f"{shard['name']} is not as it was packed"):
@@ -284,7 +284,7 @@ def test_a_damaged_index_is_named(folder, content):
 
 
 def test_speech_that_is_kept_was_checked_to_the_end(folder):
-    for shard in read_index(folder, "train")["clean"]:
+    for shard in read_index(folder)["clean"]:
         path = folder / shard["name"]
         content = path.read_bytes()
         path.write_bytes(content[:-1] + b"1")  # behind the last file
@@ -344,7 +344,7 @@ def test_every_worker_of_every_process_reads_other_shards(
         dataset = ShardedMixtures(mixing(), packed, 20, rank=rank, processes=2)
         ids += [mixture["id"] for mixture in dataset]
     assert sorted(ids) == [f"mix{i:07d}" for i in range(20)]
-    every = {shard["name"] for shard in read_index(packed, "train")["clean"]}
+    every = {shard["name"] for shard in read_index(packed)["clean"]}
     assert set.union(*streams) == every
     assert sum(map(len, streams)) == len(every)  # so they are disjoint
 
