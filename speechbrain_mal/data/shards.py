@@ -169,7 +169,8 @@ def _next_file(tar: tarfile.TarFile, samples: int, size: int) -> PackedFile:
         if member is None:
             raise ValueError("it ends early")
         # The holes of a sparse member are in no file: it could be of any size.
-        if not member.isreg() or member.issparse() or member.size > most:
+        is_plain = member.isreg() and not member.issparse() and "/" not in member.name
+        if not is_plain or member.size > most:
             raise ValueError(f"{member.name} is too large, or no plain file")
         contents.append(tar.extractfile(member).read())
     file = PackedFile(audio=contents[0], **json.loads(contents[1]))

@@ -211,7 +211,7 @@ def cut_off(path):
     path.write_bytes(path.read_bytes()[:100])
 
 
-def some(corpus, skipped=None, examples=60):
+def some(corpus, skipped=None, examples=32):
     """Return a dataset in which every second of speech is equally likely."""
     return make(corpus, settings(noises=1, **PLAIN), examples, skipped)
 
@@ -243,8 +243,8 @@ def test_a_file_is_named_once_and_an_example_counted_once(damaged):
             list(SaveableDataLoader(dataset, batch_size=4, num_workers=1))
     lines = [line.split("\t")[0] for line in log.read_text().splitlines()]
     assert sorted(lines) == sorted([*names, "clean/33.wav"])
-    assert 0 < skipped.met <= 120
-    assert skipped.summary().startswith(f"{skipped.met} of 120 examples met")
+    assert 0 < skipped.met <= 64
+    assert skipped.summary().startswith(f"{skipped.met} of 64 examples met")
 
 
 @pytest.mark.parametrize("kind", ["clean", "noise", "rir"])
@@ -273,7 +273,7 @@ def test_past_the_share_training_stops_with_a_summary(damaged, workers):
     log = damaged / "skipped.txt"
     skipped = SkippedFiles(max_share=0.01, log=log, min_examples=20)
     batches = SaveableDataLoader(
-        some(damaged, skipped), batch_size=4, num_workers=workers
+        some(damaged, skipped, 60), batch_size=4, num_workers=workers
     )
     # The worker's traceback stands before it.
     message = (
@@ -293,10 +293,10 @@ def test_workers_count_together_and_below_the_share_training_goes_on(damaged, wo
     batches = SaveableDataLoader(
         some(damaged, skipped), batch_size=4, num_workers=workers
     )
-    assert len(list(batches)) == 60 / 4
+    assert len(list(batches)) == 32 / 4
     one_by_one(some(damaged, alone))
     # Two workers that count at the same instant may count as one: seldom.
-    assert int(skipped.summary().split()[2]) == pytest.approx(60, abs=2)
+    assert int(skipped.summary().split()[2]) == pytest.approx(32, abs=2)
     assert skipped.met == pytest.approx(alone.met, abs=2)
 
 

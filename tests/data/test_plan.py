@@ -12,7 +12,7 @@ from speechbrain_mal.data.plan import Planner
 RATE = 16000
 CLEAN = [5 * RATE, 10 * RATE, 15 * RATE]
 NOISE = [RATE // 2] * 20 + [4 * RATE] * 4
-PLANS = 600
+PLANS = 400
 
 
 def plans(number=PLANS, noise=NOISE, clean=CLEAN, rirs=7, epoch=1, **settings):
@@ -152,12 +152,10 @@ def test_one_setting_changes_one_value(setting, value):
         choices = ({setting: 3}, {setting: "10..20"})
     choices = ({**everything, **choice} for choice in choices)
     changed = 0
-    for first, second in zip(
-        *(plans(100, **choice) for choice in choices), strict=True
-    ):
+    for first, second in zip(*(plans(60, **choice) for choice in choices), strict=True):
         changed += getattr(first, value) != getattr(second, value)
         assert first == dataclasses.replace(second, **{value: getattr(first, value)})
-    assert changed > 30
+    assert changed > 15
 
 
 def test_clipping_and_filters_leave_files_and_levels_alone():

@@ -9,7 +9,7 @@ from speechbrain_mal.data.plan import Planner
 from speechbrain_mal.data.render import SilentSegmentError, render
 
 RATE = 16000
-EXAMPLES = 300
+EXAMPLES = 100
 DELAY = 160  # of the direct sound in the impulse responses below
 
 
@@ -109,12 +109,12 @@ def test_snr_is_the_one_asked_for_whatever_else_is_done(corpus):
 def test_levels_are_those_asked_for_from_a_whisper_to_full_scale(corpus, p_offset):
     options = {"gain_db": None, "level_db": "-60..0", "within_full_scale": False}
     levels = []
-    for plan, mixture in corpus.mix(100, **options, p_offset=p_offset):
+    for plan, mixture in corpus.mix(60, **options, p_offset=p_offset):
         levels.append(plan.level_db)
         noisy = mixture.noisy - (plan.offset or 0)
         # At -60 dB an offset of 0.1 leaves float32 five digits fewer.
         assert power_db(noisy) == pytest.approx(plan.level_db, abs=0.01)
-    assert min(levels) < -57 and max(levels) > -3
+    assert min(levels) < -55 and max(levels) > -5
 
 
 def test_an_offset_is_of_the_mixture_not_of_the_target(corpus):
@@ -131,7 +131,7 @@ def test_an_offset_is_of_the_mixture_not_of_the_target(corpus):
 
 
 def test_a_gain_is_relative_to_the_recording(corpus):
-    for plan, mixture in corpus.mix(100, **PLAIN, snr_db=10, gain_db=[-12, 0, 3]):
+    for plan, mixture in corpus.mix(30, **PLAIN, snr_db=10, gain_db=[-12, 0, 3]):
         (piece,) = plan.speech.pieces
         recorded = 10 ** (plan.gain_db / 20) * corpus("clean", piece)
         np.testing.assert_allclose(mixture.clean, recorded, rtol=1e-5)  # float32
@@ -156,9 +156,9 @@ def test_gains_of_noises_are_relative_to_each_other(corpus):
 def test_nothing_exceeds_full_scale_and_proportions_stay(corpus):
     loud = {"gain_db": None, "level_db": 10, "noises": 1, "p_reverb": 0.5}
     quiet = {**loud, "level_db": -40}
-    for _, mixture in corpus.mix(30, **loud, p_offset=1, offset=[-0.9, 0.9]):
+    for _, mixture in corpus.mix(10, **loud, p_offset=1, offset=[-0.9, 0.9]):
         assert 0.3 < np.abs(mixture.noisy).max() <= 1
-    pairs = zip(corpus.mix(100, **loud), corpus.mix(100, **quiet), strict=True)
+    pairs = zip(corpus.mix(30, **loud), corpus.mix(30, **quiet), strict=True)
     for (_, mixture), (_, reference) in pairs:
         peaks = [np.abs(wave).max() for wave in (mixture.noisy, mixture.clean)]
         assert max(peaks) == pytest.approx(1, abs=1e-6)  # float32
@@ -174,7 +174,7 @@ def test_nothing_exceeds_full_scale_and_proportions_stay(corpus):
 def test_noisy_is_speech_and_noise_at_the_targets_scale(corpus):
     settings = dict.fromkeys(PLAIN, 0.5) | {"gain_db": None, "level_db": [-30, 5]}
     dry = 0
-    for plan, mixture in corpus.mix(300, **settings):
+    for plan, mixture in corpus.mix(EXAMPLES, **settings):
         difference = mixture.noisy - mixture.noise
         np.testing.assert_allclose(difference, mixture.speech, atol=1e-6)  # float32
         if plan.rir is plan.cutoff_hz is plan.speech.clipping is None:
@@ -184,7 +184,7 @@ def test_noisy_is_speech_and_noise_at_the_targets_scale(corpus):
             band = 500, plan.cutoff_hz - 500  # clear of the filter's transition
             levels_db = [band_db(m, *band) for m in (mixture.speech, mixture.clean)]
             assert levels_db[0] == pytest.approx(levels_db[1], abs=0.01)
-    assert dry > 10
+    assert dry > 3
 
 
 def test_a_target_that_keeps_noise_has_it_so_many_db_lower(corpus):
@@ -212,7 +212,7 @@ def lag_of(wave, reference):
 @pytest.mark.parametrize("target", ["early", "reverberant"])
 def test_rooms_delay_nothing(corpus, target):
     settings = PLAIN | {"p_reverb": 1, "target": target, "snr_db": 40}
-    for plan, mixture in corpus.mix(50, **settings):
+    for plan, mixture in corpus.mix(20, **settings):
         dry = corpus("clean", plan.speech.pieces[0])
         for wave in (mixture.noisy, mixture.clean, mixture.speech):
             assert lag_of(wave, dry) == 0
@@ -257,19 +257,19 @@ def test_noise_never_repeats(corpus):
     once = corpus("noise", type("Piece", (), {"file": 0, "start": 0, "samples": 4800}))
     assert repetition(np.tile(once, 4)[:RATE]) > 10 * chance
     settings = PLAIN | {"noises": [1, 2, 5]}
-    for _, mixture in corpus.mix(100, **settings):
+    for _, mixture in corpus.mix(20, **settings):
         assert repetition(mixture.noise) < chance
 
 
 def test_where_noises_join_their_power_stays(corpus):
     settings = PLAIN | {"noises": 1, "gain_db": 0, "snr_db": 10, "seconds": 2}
     waves = []
-    for plan, mixture in corpus.mix(200, **settings):
+    for plan, mixture in corpus.mix(100, **settings):
         wave = mixture.noise / np.sqrt(np.mean(mixture.noise**2))
         (track,) = plan.noises
         middle = track.pieces[0].samples - track.fade // 2
         waves.append(wave[middle - track.fade // 4 : middle + track.fade // 4])
-    # Mean of 200 x 800 squares of normal numbers, and each mixture's own scaling.
+    # Mean of 100 x 800 squares of normal numbers, and each mixture's own scaling.
     assert np.mean(np.square(waves)) == pytest.approx(1, abs=0.03)
 
 
@@ -278,7 +278,7 @@ def test_where_noises_join_their_power_stays(corpus):
 
 def test_band_limit_is_of_the_mixture_not_of_the_target(corpus):
     settings = PLAIN | {"p_band_limit": 1, "cutoff_hz": 4000, "noises": 1, "snr_db": 0}
-    for _, mixture in corpus.mix(20, **settings):
+    for _, mixture in corpus.mix(6, **settings):
         inside, outside = (500, 3500), (4100, 8000)
         for wave in (mixture.noisy, mixture.speech, mixture.noise):
             # The filter's 80 dB, less what the window of the analysis leaks.
@@ -291,7 +291,7 @@ def test_band_limit_is_of_the_mixture_not_of_the_target(corpus):
 
 def test_clipping_is_of_the_mixtures_speech_not_of_the_target(corpus):
     settings = PLAIN | {"p_clipping": 1, "clipping": [0.1, 0.5]}
-    for plan, mixture in corpus.mix(50, **settings):
+    for plan, mixture in corpus.mix(20, **settings):
         limit = plan.speech.clipping * np.abs(mixture.clean).max()
         expected = np.clip(mixture.clean, -limit, limit)
         np.testing.assert_allclose(mixture.speech, expected, atol=1e-6)  # float32

@@ -232,6 +232,7 @@ DAMAGE = {
     "claimed": lambda data: claimed(1 << 36),
     "sparse": lambda data: sparse(1 << 36),
     "link": lambda data: tar_of(("0.wav", b"", {"type": tarfile.SYMTYPE})),
+    "outside": lambda data: tar_of(("../0.wav", b"1", {}), ("../0.json", b"{}", {})),
     "facts": lambda data: tar_of(("0.wav", b"1", {}), ("0.json", b"[]", {})),
     "null": lambda data: tar_of(("0.wav", b"1", {}), ("0.json", b"null", {})),
     "no facts": lambda data: tar_of(("0.wav", b"1", {})),
