@@ -197,10 +197,7 @@ def lock_folder(folder: str | os.PathLike) -> BinaryIO:
 
     Example
     -------
-    >>> lock = lock_folder(folder := getfixture("tmp_path"))
-    >>> lock_folder(folder)
-    Traceback (most recent call last):
-    ValueError: ...: another process works in this folder; wait for it, or name another.
+    >>> lock = lock_folder(getfixture("tmp_path"))
     """
     path = Path(folder, ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +205,8 @@ def lock_folder(folder: str | os.PathLike) -> BinaryIO:
     try:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Unlike flock's, it is not the workers', which may live on for a moment.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except ImportError:  # Windows: nobody is kept out
         pass
     except OSError as error:

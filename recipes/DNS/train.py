@@ -19,7 +19,7 @@ import sys
 import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.dataio.batch import PaddedBatch
-from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_mal import MALBrain, MALEnhancement
@@ -29,6 +29,7 @@ from speechbrain_mal.data import (
     mixed_dataset,
     prepare_dns,
 )
+from speechbrain_mal.files import lock_folder
 from speechbrain_mal.lengths import lengths_or_none
 from speechbrain_mal.metrics import clips_from_folders, evaluate
 from speechbrain_mal.settings import with_loss_file
@@ -122,6 +123,9 @@ if __name__ == "__main__":
 
     # Initialize ddp (useful only for multi-GPU DDP training)
     sb.utils.distributed.ddp_init_group(run_opts)
+
+    # Two trainings in one folder would overwrite each other
+    lock = if_main_process() and lock_folder(hparams["output_folder"])  # noqa: F841
 
     # Data preparation: looks at every file, writes a manifest a split and kind
     run_on_main(

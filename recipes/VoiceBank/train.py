@@ -14,10 +14,11 @@ import sys
 
 import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml
-from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from speechbrain_mal import MALBrain
 from speechbrain_mal.data import paired_dataset, prepare_voicebank
+from speechbrain_mal.files import lock_folder
 from speechbrain_mal.lengths import lengths_or_none
 from speechbrain_mal.settings import with_loss_file
 from speechbrain_mal.system import write_system
@@ -55,6 +56,9 @@ if __name__ == "__main__":
 
     # Initialize ddp (useful only for multi-GPU DDP training)
     sb.utils.distributed.ddp_init_group(run_opts)
+
+    # Two trainings in one folder would overwrite each other
+    lock = if_main_process() and lock_folder(hparams["output_folder"])  # noqa: F841
 
     # Data preparation: checks every file, writes one manifest a split
     run_on_main(
