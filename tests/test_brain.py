@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import soundfile
@@ -8,19 +9,20 @@ from conftest import SAMPLES
 from dns_tree import make_tree
 from recipe_run import TOY, EnhanceBrain, fit, make_brain, with_conv_tasnet
 from tiny_networks import save_tiny
+from toy_enhancer import same, snapshot
 
 from speechbrain_mal import Enhancer, ModelAsLoss
 from speechbrain_mal.losses import PESQLoss, WeightedLoss
 from speechbrain_mal.settings import check_settings
 from speechbrain_mal.watch import NonFiniteLossError
 
-VARIANTS = [
-    "mal_frozen_fe",
-    "mal_frozen",
-    "mal_dynamic",
-    "mal_dynamic_per_batch",
-    "mal_ema",
-]
+VARIANTS = ["frozen_fe", "frozen", "dynamic", "dynamic_per_batch", "ema"]
+SHORT = {  # two batches an epoch
+    "debug": True,
+    "debug_persistently": True,
+    "debug_batches": 2,
+    "debug_epochs": 4,
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +33,10 @@ def baseline(tmp_path_factory):
     return output
 
 
-def snapshot(module):
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def same(a, b):
-    return all(torch.equal(a[name], b[name]) for name in a)
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """Return a Brain of one epoch of phase one that has not begun."""
+    return make_brain(tmp_path_factory.mktemp("untrained"), "baseline")
 
 
 class Watched(EnhanceBrain):
@@ -56,118 +56,75 @@ class Watched(EnhanceBrain):
         self.live.append(snapshot(self.enhancer.encoder))
 
 
-@pytest.mark.parametrize("system", VARIANTS)
-def test_what_moves_in_each_variant(tmp_path, baseline, system):
-    brain = make_brain(
-        tmp_path,
-        system,
-        Watched,
-        baseline_folder=str(baseline),
-        phase_two_epochs=2,
-    )
-    fit(brain)
-    batches = len(brain.mal) // 2
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_moves_in_each_variant(tmp_path, baseline, variant):
+    options = {"baseline_folder": str(baseline), "phase_two_epochs": 2}
+    brain = fit(make_brain(tmp_path, f"mal_{variant}", Watched, SHORT, **options))
     start = {k[8:]: v for k, v in brain.starts[0].items() if k.startswith("encoder.")}
 
     # The MAL-encoder starts as the baseline's encoder and moves exactly at refresh;
     # the average takes in every step, before the next batch.
     assert same(start, brain.mal[0])
     moved = [not same(a, b) for a, b in zip(brain.mal, brain.mal[1:], strict=False)]
-    if system == "mal_dynamic":
-        expected = [i == batches - 1 for i in range(2 * batches - 1)]
-        assert same(brain.mal[batches], brain.live[batches - 1])
+    if variant == "dynamic":
+        assert moved == [False, True, False]
+        assert same(brain.mal[2], brain.live[1])
     else:
-        always = system in ("mal_dynamic_per_batch", "mal_ema")
-        expected = [always] * (2 * batches - 1)
-    assert moved == expected
+        assert moved == 3 * [variant in ("dynamic_per_batch", "ema")]
 
     # frozen-fe leaves every weight and statistic of the encoder, and trains the rest.
     end = snapshot(brain.enhancer)
     frozen = [torch.equal(brain.starts[0][k], end[k]) for k in end if "encoder." in k]
     decoder = [torch.equal(brain.starts[0][k], end[k]) for k in end if "_dec." in k]
-    assert all(frozen) == (system == "mal_frozen_fe")
+    assert all(frozen) == (variant == "frozen_fe")
     assert not all(decoder)
     assert sum(decoder) == 2  # df_fc_a, weight and bias, which nothing uses
 
-
-def test_phase_two_starts_from_the_best_checkpoint(tmp_path):
-    class Worsening(Watched):
-        def end_epoch(self, epoch, stats):
-            super().end_epoch(epoch, {**stats, "si_sdr": -epoch})
-
-    brain = make_brain(
-        tmp_path,
-        "mal_frozen",
-        Worsening,
-        number_of_epochs=2,
-        phase_two_epochs=1,
-        baseline_folder=None,
-    )
-    fit(brain)
-    checkpoints = brain.checkpointer.find_checkpoints()
-    best = next(c for c in checkpoints if c.meta["epoch"] == 1)  # and it was kept
-    assert same(torch.load(best.paramfiles["enhancer"]), brain.starts[2])
-    assert not same(brain.starts[1], brain.starts[0])
-    # The test takes the best of phase two, though phase one had a higher metric.
-    brain.on_evaluate_start()
-    assert brain.hparams.epoch_counter.current == 3
-
-
-def test_last_epoch_can_be_tested(tmp_path):
-    class Worsening(EnhanceBrain):
-        def end_epoch(self, epoch, stats):
-            super().end_epoch(epoch, {**stats, "si_sdr": -epoch})
-
-    brain = fit(make_brain(tmp_path, "baseline", Worsening, number_of_epochs=2))
-    for test_from, epoch in (("best", 1), ("last", 2)):
-        brain.hparams.test_from = test_from
-        brain.on_evaluate_start()
-        assert brain.hparams.epoch_counter.current == epoch
-
-
-def test_log_has_every_term(tmp_path, baseline):
-    brain = make_brain(
-        tmp_path, "mal_dynamic", baseline_folder=str(baseline), phase_two_epochs=1
-    )
-    fit(brain)
     log = (tmp_path / "train_log.txt").read_text()
-    for name in (
-        "train loss",
-        "train df",
-        "train mal",
-        "train mal_variance",
-        "valid mal",
-        "valid si_sdr",
-    ):
+    names = ["train loss", "train df", "train mal", "train mal_variance"]
+    for name in (*names, "valid mal", "valid si_sdr"):
         assert f"{name}: " in log
     # Equal magnitude: the scaled term is as large as the conventional loss.
     scaled = brain.loss.added["mal"].scale * brain.train_stats["mal"]
     assert 0.3 < scaled / brain.train_stats["df"] < 3
 
 
+class Worsening(Watched):
+    """Each epoch is worse than the one before."""
+
+    def end_epoch(self, epoch, stats):
+        super().end_epoch(epoch, {**stats, "si_sdr": -epoch})
+
+
+def test_phases_start_from_the_best_and_the_test_takes_best_or_last(tmp_path):
+    phases = {"number_of_epochs": 2, "phase_two_epochs": 2, "baseline_folder": None}
+    brain = fit(make_brain(tmp_path, "mal_frozen", Worsening, SHORT, **phases))
+    checkpoints = brain.checkpointer.find_checkpoints()
+    best = next(c for c in checkpoints if c.meta["epoch"] == 1)  # and it was kept
+    assert same(torch.load(best.paramfiles["enhancer"]), brain.starts[2])
+    assert not same(brain.starts[1], brain.starts[0])
+    # The test takes one of phase two, though phase one had a higher metric.
+    for test_from, epoch in (("best", 3), ("last", 4)):
+        brain.hparams.test_from = test_from
+        brain.on_evaluate_start()
+        assert brain.hparams.epoch_counter.current == epoch
+
+
 def test_clipping_covers_all_parameter_groups(tmp_path):
     class Clipped(EnhanceBrain):
         def zero_grad(self, set_to_none=False):
-            gradients = [
-                p.grad for p in self.modules.parameters() if p.grad is not None
-            ]
+            weights = self.modules.parameters()
+            gradients = [w.grad.flatten() for w in weights if w.grad is not None]
             if gradients:
-                norms.append(torch.cat([g.flatten() for g in gradients]).norm().item())
+                norms.append(torch.cat(gradients).norm().item())
             super().zero_grad(set_to_none)
 
     norms = []
-    brain = make_brain(
-        tmp_path,
-        "baseline",
-        Clipped,
-        {"remove_vector_weight_decay": True},
-        number_of_epochs=1,
-        max_grad_norm=0.01,
-    )
-    fit(brain)
+    run_opts = {"remove_vector_weight_decay": True, **SHORT}
+    options = {"number_of_epochs": 1, "max_grad_norm": 0.01}
+    brain = fit(make_brain(tmp_path, "baseline", Clipped, run_opts, **options))
     assert len(brain.optimizer.param_groups) == 2
-    assert len(norms) == 6
-    assert all(math.isclose(norm, 0.01, rel_tol=1e-3) for norm in norms)
+    assert norms == pytest.approx(2 * [0.01], rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["loss", "gradient"])
@@ -194,70 +151,46 @@ def test_nan_stops_at_once_and_names_the_batch(tmp_path, kind):
 def test_bad_baseline_is_found_before_training(tmp_path, baseline):
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(
-        ValueError, match=f"baseline_folder {empty} holds no checkpoint"
-    ):
-        fit(make_brain(tmp_path / "a", "mal_frozen", baseline_folder=str(empty)))
-    with pytest.raises(ValueError, match=r"enhancer.ckpt doesn't fit.*same model"):
-        fit(
-            make_brain(
-                tmp_path / "b",
-                "mal_frozen",
-                baseline_folder=str(baseline),
-                channels=16,
-            )
-        )
-    with pytest.raises(ValueError, match="no checkpoint with the metric 'pesq'"):
-        fit(
-            make_brain(
-                tmp_path / "c",
-                "mal_frozen",
-                baseline_folder=str(baseline),
-                valid_metrics=["pesq"],
-                ckpt_metric="pesq",
-            )
-        )
-    assert not list(tmp_path.glob("*/save/CKPT*"))
+    pesq = {"valid_metrics": ["pesq"], "ckpt_metric": "pesq"}
+    for folder, options, message in [
+        (empty, {}, f"baseline_folder {empty} holds no checkpoint"),
+        (baseline, {"channels": 16}, r"enhancer.ckpt doesn't fit.*same model"),
+        (baseline, pesq, "no checkpoint with the metric 'pesq'"),
+    ]:
+        output = tmp_path / str(len(options))
+        options |= {"baseline_folder": str(folder)}
+        with pytest.raises(ValueError, match=message):
+            fit(make_brain(output, "mal_frozen", **options))
+        assert not list(output.glob("save/CKPT*"))
 
 
-def test_contradicting_settings(tmp_path, baseline):
-    with pytest.raises(ValueError, match="number_of_epochs is 3 and baseline_folder"):
-        make_brain(
-            tmp_path, "continue", baseline_folder=str(baseline), number_of_epochs=3
-        )
-    with pytest.raises(ValueError, match="number_of_epochs is 0 and baseline_folder"):
-        make_brain(tmp_path, "continue", baseline_folder=None)
-    with pytest.raises(ValueError, match="refresh is one of .*not 'weekly'"):
-        make_brain(tmp_path, "mal_frozen", baseline_folder="x", refresh="weekly")
-    with pytest.raises(ValueError, match="ckpt_metric is one of .*'si_sdr'.*not 'wer'"):
-        make_brain(tmp_path, "continue", baseline_folder="x", ckpt_metric="wer")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"number_of_epochs": 3}, "number_of_epochs is 3 and baseline_folder is 'x'"),
+        ({"baseline_folder": None}, "number_of_epochs is 0 and baseline_folder"),
+        ({"refresh": "weekly"}, "refresh is one of .*not 'weekly'"),
+        ({"ckpt_metric": "wer"}, "ckpt_metric is one of .*'si_sdr'.*not 'wer'"),
+    ],
+)
+def test_contradicting_settings(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        make_brain(tmp_path, "mal_frozen", **{"baseline_folder": "x", **options})
 
 
-def test_scores_and_terms_of_the_loss_have_names_of_their_own(tmp_path):
-    brain = make_brain(tmp_path, "baseline")
-    loss = WeightedLoss({"si_sdr": torch.nn.L1Loss()})
+def test_parts_that_do_not_fit(untrained):
+    h, loss, enhancer = untrained.hparams, untrained.loss, untrained.enhancer
+    twice = WeightedLoss({"si_sdr": torch.nn.L1Loss()})
     with pytest.raises(ValueError, match="'si_sdr'.* both of valid_metrics and"):
-        check_settings(brain.hparams, loss, brain.enhancer)
-
-
-def test_a_term_of_another_rate_is_refused(tmp_path):
-    brain = make_brain(tmp_path, "baseline")
-    loss = WeightedLoss({"df": torch.nn.L1Loss(), "pesq_loss": PESQLoss(48000)})
+        check_settings(h, twice, enhancer)
+    other = WeightedLoss({"df": torch.nn.L1Loss(), "pesq_loss": PESQLoss(48000)})
     with pytest.raises(ValueError, match="pesq_loss .* was built for 48000 Hz"):
-        check_settings(brain.hparams, loss, brain.enhancer)
-
-
-def test_a_model_has_to_be_an_enhancer_and_to_have_an_encoder(tmp_path):
-    brain = make_brain(tmp_path, "baseline")
+        check_settings(h, other, enhancer)
     with pytest.raises(TypeError, match=r"modules.enhancer is a Linear.*your_model.md"):
-        check_settings(brain.hparams, brain.loss, torch.nn.Linear(1, 1))
-
-    class Bare(Enhancer):
-        pass
-
-    brain.hparams.freeze_encoder = True
-    with pytest.raises(ValueError, match="freeze_encoder is True, but the Bare"):
-        check_settings(brain.hparams, brain.loss, Bare())
+        check_settings(h, loss, torch.nn.Linear(1, 1))
+    frozen = SimpleNamespace(**{**vars(h), "freeze_encoder": True})
+    with pytest.raises(ValueError, match="freeze_encoder is True, but the Enhancer"):
+        check_settings(frozen, loss, Enhancer())
 
 
 def test_sample_rates_that_differ(tmp_path, baseline):
@@ -276,22 +209,17 @@ def test_sample_rates_that_differ(tmp_path, baseline):
 
 
 def test_scores_and_clips_of_the_test_set(tmp_path):
-    brain = make_brain(
-        tmp_path,
-        "baseline",
-        number_of_epochs=1,
-        enhanced_folder=str(tmp_path / "enhanced"),
-        test_metrics=["si_sdr", "estoi"],
-    )
-    (tmp_path / "enhanced").mkdir()
-    fit(brain)
+    folder, metrics = tmp_path / "enhanced", ["si_sdr", "estoi"]
+    options = {"enhanced_folder": str(folder), "test_metrics": metrics}
+    folder.mkdir()
+    brain = make_brain(tmp_path, "baseline", **options)
     brain.evaluate(brain.datasets["test"], test_loader_kwargs={"batch_size": 1})
     rows = (tmp_path / "scores_testset.csv").read_text().splitlines()
     assert rows[0] == "clip,si_sdr,estoi"
     assert len(rows) == 13
     values = [float(row.split(",")[1]) for row in rows[1:]]
     assert brain.test_stats["si_sdr"] == pytest.approx(sum(values) / 12)
-    assert len(list((tmp_path / "enhanced").glob("*.wav"))) == 12
+    assert len(list(folder.glob("*.wav"))) == 12
 
 
 def test_trained_encoder_measures_the_snr(baseline, speech):
@@ -317,14 +245,10 @@ def test_trained_encoder_measures_the_snr(baseline, speech):
 
 def test_another_model_in_the_recipe(tmp_path):
     """The swap of docs/your_model.md: Conv-TasNet where DeepFilterNet2 was."""
-    brain = make_brain(
-        tmp_path / "output",
-        with_conv_tasnet("mal_dynamic", tmp_path),
-        number_of_epochs=1,
-        phase_two_epochs=1,
-        baseline_folder=None,
-        enhanced_folder=None,
-    )
+    options = {"number_of_epochs": 1, "phase_two_epochs": 1, "baseline_folder": None}
+    system = with_conv_tasnet("mal_dynamic", tmp_path)
+    folder = {"enhanced_folder": None}
+    brain = make_brain(tmp_path / "a", system, run_opts=SHORT, **options, **folder)
     start = snapshot(brain.enhancer.encoder)
     fit(brain)
     assert brain.train_stats["mal"] > 0

@@ -38,6 +38,12 @@ class Recurrent(nn.Module):
         return self.rnn(self.drop(frames))[0]
 
 
+@pytest.fixture
+def speech(speech):
+    """Return a quarter of a second of each clip: RNNs are slow."""
+    return speech[:, 8000:12000]
+
+
 @pytest.fixture(params=RNNS)
 def encoder(request):
     torch.manual_seed(0)
@@ -118,12 +124,12 @@ def test_freezing_is_in_place_and_again_after_train(encoder):
 
 def test_padding_goes_with_the_clips_not_with_the_batch(encoder, speech):
     encoder = freeze(encoder)
-    counts = [24000, 9999, 16000, 9999]
+    counts = [4000, 1999, 3000, 1999]
     batch = speech.clone()
     for clip, count in zip(batch, counts, strict=True):
         clip[count:] = float("nan")  # never looked at
     with pytest.warns(UserWarning, match="one length at a time"):
-        stages, frames = encoder(batch, torch.tensor(counts) / 24000)
+        stages, frames = encoder(batch, torch.tensor(counts) / 4000)
     for i, count in enumerate(counts):
         (alone,), _ = encoder(batch[i : i + 1, :count])
         assert frames[0][i] == alone.shape[1]

@@ -179,11 +179,12 @@ def test_nan_stops_the_run_and_leaves_the_weights(tmp_path, speech):
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_stock_recipe_line(speech):
+@pytest.mark.parametrize("balance", ["magnitude", "gradient"])
+def test_stock_recipe_line(speech, balance):
     """AuxiliaryLoss in a loop of one's own, its module never moved by hand."""
     model = DeepFilterNet2(16000, channels=8, embedding_size=64, df_hidden_size=64)
     model.to(CUDA)
-    term = AuxiliaryLoss(ModelAsLoss(model.encoder, "ema"))
+    term = AuxiliaryLoss(ModelAsLoss(model.encoder, "ema"), balance=balance)
     clean = speech.to(CUDA)
     for step in range(3):
         enhanced = model(clean + 0.01 * torch.randn_like(clean))
@@ -219,7 +220,7 @@ def test_torchrun_with_one_process(tmp_path):
     command += [f"--data_folder={ROOT / 'samples' / 'voicebank'}"]
     command += [
         f"--output_folder={tmp_path}",
-        "--num_of_epochs=1",
+        "--number_of_epochs=1",
         "--phase_two_epochs=1",
         "--channels=8",
     ]
