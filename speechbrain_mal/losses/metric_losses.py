@@ -90,7 +90,7 @@ class PESQLoss(_ClipLoss):
     def __init__(self, sample_rate: int = 16000):
         super().__init__(sample_rate)
         measure = require("torch_pesq", "perceptual").PesqLoss
-        self.measure = measure(1.0, sample_rate=sample_rate)
+        self.measure = measure(1.0, sample_rate=sample_rate).float()  # some is float64
         # The package's gradient is NaN in digital silence, and where nothing differs.
         self.measure.to_spec = _PowerSpectrogram()
         self.measure.fbank = _FlooredBands(self.measure.fbank)

@@ -1,5 +1,7 @@
 """The exponential running mean over frames that DeepFilterNet2's features divide by."""
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,12 +40,10 @@ def exponential_running_mean(x: Tensor, decay: float, initial: Tensor) -> Tensor
     if frames == 1:  # a live stream's: worth its own line
         return torch.lerp(x, initial.expand(batch, bins)[:, None], decay)
     block = min(frames, SCAN_BLOCK)
-    time = torch.arange(block, device=x.device, dtype=x.dtype)
-    powers = decay ** (time[:, None] - time).clamp_min(0)
-    weights = ((1 - decay) * powers).tril()
+    weights, decayed = _weights(block, decay, x.device, x.dtype)
     if frames == block:
         past = initial.expand(batch, bins)[:, None]
-        return weights @ x + decay ** (time[:, None] + 1) * past
+        return weights @ x + decayed * past
     blocks = F.pad(x, (0, 0, 0, -frames % block)).unflatten(1, (-1, block))
     within = weights @ blocks
     # The state at a block's end: what it holds itself, plus the decayed state before.
@@ -51,5 +51,16 @@ def exponential_running_mean(x: Tensor, decay: float, initial: Tensor) -> Tensor
         within[:, :, -1] / (1 - decay**block), decay**block, initial
     )
     before = torch.cat([initial.expand(batch, bins)[:, None], ends[:, :-1]], dim=1)
-    states = within + decay ** (time[:, None] + 1) * before[:, :, None]
+    states = within + decayed * before[:, :, None]
     return states.flatten(1, 2)[:, :frames]
+
+
+@functools.lru_cache(maxsize=16)  # seven operations less in every pass
+def _weights(
+    block: int, decay: float, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return the weights of a block's frames, `[t, t]`, and of the past, `[t, 1]`."""
+    with torch.inference_mode(False):  # what is kept serves in training, too
+        time = torch.arange(block, device=device, dtype=dtype)
+        powers = decay ** (time[:, None] - time).clamp_min(0)
+        return ((1 - decay) * powers).tril(), decay ** (time[:, None] + 1)
