@@ -3,11 +3,13 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import pytest
 import soundfile
 import torch
+from hyperpyyaml import load_hyperpyyaml
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -40,14 +42,40 @@ def test_tutorial_runs(monkeypatch):
     assert len(scope["enhanced"][0]) == len(scope["noisy"][0])
 
 
-def test_readme_runs(tmp_path, monkeypatch):
+def test_readme_enhances(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     soundfile.write("noisy.wav", 0.1 * torch.randn(8000).numpy(), 16000)
-    scope = {}
-    enhance, _, loss = python_of("README.md")  # the second needs a recipe around it
-    exec(enhance, scope)
+    exec(python_of("README.md")[0], {})
     assert soundfile.info("enhanced.wav").frames == 8000
-    exec(loss, scope)
+
+
+def test_readme_adds_the_loss_to_a_recipe():
+    """Its YAML below an encoder, its line in the place of `compute_objectives`."""
+    encoder = "my_encoder: !new:speechbrain_mal.PlainEncoder\n"
+    encoder += "    network: !new:torch.nn.Unflatten [1, [-1, 160]]\n"
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    added = re.search(r"^```yaml\n(.*?)^```", text, re.S | re.M).group(1)
+    hparams = load_hyperpyyaml(encoder + added)
+    counter = SimpleNamespace(current=1)
+    recipe = SimpleNamespace(mal=hparams["mal"], epoch_counter=counter)
+    clean = torch.randn(2, 1600)
+    scope = {
+        "self": SimpleNamespace(hparams=recipe, optimizer_step=0),
+        "loss": torch.tensor(3.0),
+        "clean": clean,
+        "enhanced": (clean + 0.1 * torch.randn(2, 1600)).requires_grad_(),
+        "lengths": torch.tensor([1.0, 0.5]),
+    }
+    with pytest.warns(UserWarning, match="one length at a time"):
+        exec(python_of("README.md")[1], scope)
+    assert scope["loss"].item() == pytest.approx(
+        6.0
+    )  # as large as the recipe's own loss
+
+
+def test_readme_trains_without_speechbrain():
+    scope = {}
+    exec(python_of("README.md")[2], scope)
     assert scope["loss"] > 0
     assert any(p.grad is not None for p in scope["enhancer"].parameters())
     assert all(p.grad is None for p in scope["mal"].parameters())
