@@ -67,11 +67,6 @@ def compare(
         what `statistics.anova` finds on the clips that all have a score for, nothing
         for fewer than two systems or clips.
 
-    Raises
-    ------
-    ValueError
-        When the control is not among the systems.
-
     Example
     -------
     >>> one = {str(i): {"pesq": 2.0 + i % 3} for i in range(9)}
@@ -122,15 +117,8 @@ def check_control(systems: Mapping[str, object], control: str) -> None:
 def read_log(path: str | Path) -> dict[str, dict[str, str]]:
     """Read noise and SNR of every clip, as in VoiceBank-DEMAND's `log_testset.txt`.
 
-    Returns
-    -------
-    dict of str to dict
-        `{clip: {"noise": name, "SNR (dB)": number}}`.
-
-    Raises
-    ------
-    ValueError
-        When a line is not `<clip> <noise> <SNR>`, with spaces, `,` or `;` between.
+    Its lines are `<clip> <noise> <SNR>`, with spaces, `,` or `;` between; ValueError
+    names one that is not.
 
     Example
     -------
@@ -159,22 +147,11 @@ def read_log(path: str | Path) -> dict[str, dict[str, str]]:
 def breakdown(
     systems: Mapping[str, Scores], groups: Mapping[str, str], column: str
 ) -> dict[str, dict[str, tuple[float, int]]]:
-    """Return each system's mean, and its clips, in every group.
+    """Return each system's mean of a score, and its clips, in every group.
 
-    Arguments
-    ---------
-    systems : mapping of str to dict
-        Scores by system.
-    groups : mapping of str to str
-        The group of every clip, such as its noise; others are left out.
-    column : str
-        The score.
-
-    Returns
-    -------
-    dict of str to dict
-        `{group: {system: (mean, clips)}}`, groups in numerical, or else in
-        alphabetical order.
+    `groups` has the group of every clip, such as its noise; other clips are left out.
+    The result is `{group: {system: (mean, clips)}}`, groups in numerical, or else in
+    alphabetical order.
 
     Example
     -------

@@ -48,14 +48,7 @@ def panels(
 def plot_differences(rows: list[Row], control: str, path: str | os.PathLike) -> None:
     """Draw every system's difference to the control, one panel a score.
 
-    Arguments
-    ---------
-    rows : list of Row
-        What `compare` returns.
-    control : str
-        Its control.
-    path : path
-        Picture to write.
+    `rows` is what `compare` returns.
     """
     rows = [row for row in rows if row.difference is not None]
     columns = list(dict.fromkeys(row.column for row in rows))
@@ -91,14 +84,8 @@ def plot_breakdown(
 ) -> None:
     """Draw means by group, one panel a score and one line a system.
 
-    Arguments
-    ---------
-    means : mapping
-        What `breakdown` returns, by column.
-    key : str
-        What the groups are, under the axis.
-    path : path
-        Picture to write.
+    `means` is what `breakdown` returns, by column; `key` says under the axis what the
+    groups are.
     """
     drawing, axes = panels(list(means), 4, 3.6, 3.0)
     for column, axis in axes:
@@ -115,15 +102,7 @@ def plot_breakdown(
 def plot_passes(
     curves: Mapping[str, Mapping[str, Mapping[int, float]]], path: str | os.PathLike
 ) -> None:
-    """Draw scores against the number of passes, one panel a score, one line a system.
-
-    Arguments
-    ---------
-    curves : mapping
-        `{column: {system: {pass: mean}}}`.
-    path : path
-        Picture to write.
-    """
+    """Draw scores, `{column: {system: {pass: mean}}}`, against the number of passes."""
     drawing, axes = panels(list(curves), 3, 4.2, 3.2)
     last = max(n for lines in curves.values() for line in lines.values() for n in line)
     ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300) if tick <= last]
@@ -158,22 +137,11 @@ def plot_spectrograms(
     path: str | os.PathLike,
     title: str = "",
 ) -> None:
-    """Draw waveforms as a grid of spectrograms.
+    """Draw waveforms `[samples]`, `{row: {column: waveform}}`, as spectrograms.
 
     Each has its colours from its own loudest bin 80 dB downwards, and states that
-    level: what is heard after a change of volume, side by side.
-
-    Arguments
-    ---------
-    grid : mapping of str to mapping of str to np.ndarray
-        Waveforms `[samples]`: `{row: {column: waveform}}`, with the same columns in
-        every row; None where there is none.
-    sample_rate : int
-        Sampling rate in Hz.
-    path : path
-        Picture to write.
-    title : str
-        Written above them all.
+    level: what is heard after a change of volume, side by side. Every row has the same
+    columns; None where there is no waveform.
 
     Example
     -------

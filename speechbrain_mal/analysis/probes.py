@@ -25,18 +25,11 @@ def distances_by_snr(
     noise: Tensor,
     snrs: Sequence[float],
 ) -> Tensor:
-    """Return the loss of clean speech with noise at each SNR, `[len(snrs)]`.
+    """Return the loss of clean speech with noise at each SNR in dB, `[len(snrs)]`.
 
-    The probe is passed when it grows as the SNR falls.
-
-    Arguments
-    ---------
-    loss : callable
-        `loss(noisy, clean)` to a scalar, such as `ModelAsLoss`.
-    clean, noise : Tensor
-        `[B, samples]`; the noise is scaled, clip by clip.
-    snrs : sequence of float
-        In dB.
+    The probe is passed when it grows as the SNR falls. `loss(noisy, clean)` gives a
+    scalar, as `ModelAsLoss` does; clean speech and noise, scaled clip by clip, are
+    `[B, samples]`.
 
     Example
     -------

@@ -1,6 +1,7 @@
 """What is scored: enhanced clips, each with the clean one it is compared with."""
 
 import json
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from speechbrain_mal import audio
 from speechbrain_mal.audio.walk import names_of
 from speechbrain_mal.files import printable
 from speechbrain_mal.metrics.text import read_rows, read_text
+
+logger = logging.getLogger(__name__)
 
 Audio = Path | np.ndarray
 
@@ -42,20 +45,11 @@ class Clip:
 
 
 def read_mono(source: Audio, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
-    """Return a waveform, float32 `[samples]`, and its sampling rate in Hz.
+    """Return a file's waveform, float32 `[samples]`, and its sampling rate in Hz.
 
-    Arguments
-    ---------
-    source : path or np.ndarray
-        A file, or a waveform of `sample_rate`.
-    sample_rate : int, optional
-        Of the waveform in Hz.
-
-    Raises
-    ------
-    ValueError
-        When the file is missing or damaged, when there is more than one channel, no
-        sample, or a sample that is NaN or infinite.
+    Of a waveform, returned as it is, the rate is the one given. Raises ValueError when
+    the file is missing or damaged, when there is more than one channel, no sample, or a
+    sample that is NaN or infinite.
 
     Example
     -------
@@ -104,10 +98,9 @@ def clips_from_folders(
 
     Raises
     ------
-    FileNotFoundError
-        When a folder does not exist.
-    ValueError
-        When one has no audio, two files of one name or id, or a name without an id.
+    FileNotFoundError, ValueError
+        When a folder does not exist, has no audio, two files of one name or id, or a
+        name without an id.
     """
     files = _files(enhanced)
     if clean is None:
@@ -137,9 +130,11 @@ def _files(folder: str | os.PathLike) -> dict[str, Path]:
     """Return a folder's audio files by their path in it, without its ending."""
     found = audio.find_audio(folder)
     files = names_of([*found.files, *found.broken], Path(folder))
+    note = found.ignored_note()
     if not files:
-        note = found.ignored_note()
         raise ValueError(f"{printable(folder)} has no audio file. {note}".rstrip())
+    if note:
+        logger.warning(f"{printable(folder)}: {note}")
     return dict(sorted(files.items()))
 
 
@@ -175,10 +170,8 @@ def clips_from_manifest(
 
     Raises
     ------
-    FileNotFoundError
-        When the manifest or the folder does not exist.
-    ValueError
-        When the manifest is none, or an entry has no `clean_wav`.
+    FileNotFoundError, ValueError
+        When the manifest or folder does not exist, or is none.
     """
     entries, where = _read_manifest(manifest), printable(manifest)
     of_manifest = str(enhanced) == "noisy"
@@ -226,10 +219,8 @@ def clips_from_list(path: str | os.PathLike) -> list[Clip]:
 
     Raises
     ------
-    FileNotFoundError
-        When the list does not exist.
-    ValueError
-        When it has no column `enhanced`, no row, or a clip twice.
+    FileNotFoundError, ValueError
+        When the list does not exist, has no column `enhanced`, no row, or a clip twice.
     """
     folder, where = Path(path).parent, printable(path)
     clips: dict[str, Clip] = {}

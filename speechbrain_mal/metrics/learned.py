@@ -56,13 +56,7 @@ class LearnedMetric:
     def clip(
         self, clip: np.ndarray, sample_rate: int, which: str = "enhanced"
     ) -> np.ndarray:
-        """Return a clip as the network takes it, float32 `[samples]`.
-
-        Raises
-        ------
-        ValueError
-            When it is silent, too short or too long.
-        """
+        """Return a clip as the network takes it; `which` is what errors call it."""
         check_clips(self.name, sample_rate, self.seconds, **{which: clip})
         target = self.sample_rate or sample_rate
         return resample(clip, sample_rate, target).astype(np.float32)
@@ -70,17 +64,8 @@ class LearnedMetric:
     def weights(self, path: str | os.PathLike | None, file: str = "") -> str:
         """Return the path of the weights, fetched once if the user names none.
 
-        Arguments
-        ---------
-        path : path, optional
-            The user's file.
-        file : str
-            Behind `cached` and `url`, where there are several.
-
-        Raises
-        ------
-        FileNotFoundError
-            When there is no such file, or it can't be fetched.
+        `file` is behind `cached` and `url`, where there are several. Raises
+        FileNotFoundError when there is no such file, or it can't be fetched.
         """
         place = Path(path if path is not None else self.cached + file).expanduser()
         if place.exists():

@@ -24,21 +24,8 @@ def active_speech_level(waveform: np.ndarray, sample_rate: int) -> tuple[float, 
     -90.3 to -6.02 dBov; here they go on in both directions, so that the level of a
     quiet clip, or of one that would clip, is measured just the same. ITU's tool
     `sv56` searches the same line and stops within 0.5 dB of the margin; this is the
-    point itself. There is no band filter, as in `sv56`.
-
-    Arguments
-    ---------
-    waveform : np.ndarray
-        `[samples]`, full scale 1.0.
-    sample_rate : int
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    tuple of float
-        The level in dBov (ITU-T G.100.1): 0 is a square wave of amplitude 1.0, so a
-        sine of amplitude 1.0 is at -3.01. And the activity, active time over the
-        clip's duration, in (0, 1].
+    point itself. There is no band filter, as in `sv56`. 0 dBov (ITU-T G.100.1) is a
+    square wave of amplitude 1.0, so a sine of amplitude 1.0 is at -3.01.
 
     Raises
     ------

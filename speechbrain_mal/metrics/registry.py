@@ -51,6 +51,10 @@ class Metric:
         return getattr(import_module(f"speechbrain_mal.metrics.{module}"), name)
 
 
+def _several(metric: str, heading: str, **columns: str) -> dict[str, str]:
+    return {f"{metric}_{key}": f"{heading} {name}" for key, name in columns.items()}
+
+
 METRICS = {
     "pesq": Metric("pesq_stoi.pesq_wb", {"pesq": "PESQ-WB"}, package="pesq"),
     "pesq_nb": Metric("pesq_stoi.pesq_nb", {"pesq_nb": "PESQ-NB"}, package="pesq"),
@@ -63,31 +67,22 @@ METRICS = {
     ),
     "composite": Metric(
         "composite.composite",
-        {"csig": "CSIG", "cbak": "CBAK", "covl": "COVL"},
+        {name: name.upper() for name in ("csig", "cbak", "covl")},
         package="pesq",
     ),
     "lsd": Metric("urgent.lsd", {"lsd": "LSD"}, lower_is_better=True),
     "mcd": Metric("urgent.mcd", {"mcd": "MCD (dB)"}, lower_is_better=True),
     "dnsmos": Metric(
         "mos_onnx.dnsmos",
-        {
-            "dnsmos_sig": "DNSMOS SIG",
-            "dnsmos_bak": "DNSMOS BAK",
-            "dnsmos_ovrl": "DNSMOS OVRL",
-            "dnsmos_p808": "DNSMOS P.808",
-        },
+        _several("dnsmos", "DNSMOS", sig="SIG", bak="BAK", ovrl="OVRL", p808="P.808"),
         needs_clean=False,
         package="speechmos",
     ),
     "nisqa": Metric(
         "mos_torch.nisqa",
-        {
-            "nisqa_mos": "NISQA",
-            "nisqa_noi": "NISQA noisiness",
-            "nisqa_dis": "NISQA discontinuity",
-            "nisqa_col": "NISQA coloration",
-            "nisqa_loud": "NISQA loudness",
-        },
+        {"nisqa_mos": "NISQA"}
+        | _several("nisqa", "NISQA", noi="noisiness", dis="discontinuity")
+        | _several("nisqa", "NISQA", col="coloration", loud="loudness"),
         needs_clean=False,
         file="weights",
         package="torchmetrics",
@@ -100,15 +95,10 @@ METRICS = {
     ),
     "sigmos": Metric(
         "mos_onnx.sigmos",
-        {
-            "sigmos_col": "SIGMOS coloration",
-            "sigmos_disc": "SIGMOS discontinuity",
-            "sigmos_loud": "SIGMOS loudness",
-            "sigmos_noise": "SIGMOS noise",
-            "sigmos_reverb": "SIGMOS reverberation",
-            "sigmos_sig": "SIGMOS signal",
-            "sigmos_ovrl": "SIGMOS overall",
-        },
+        _several("sigmos", "SIGMOS", col="coloration", disc="discontinuity")
+        | _several("sigmos", "SIGMOS", loud="loudness", noise="noise")
+        | _several("sigmos", "SIGMOS", reverb="reverberation", sig="signal")
+        | _several("sigmos", "SIGMOS", ovrl="overall"),
         needs_clean=False,
         file="weights",
         package="onnxruntime",
@@ -156,12 +146,8 @@ LOWER_IS_BETTER = {
 def expand(names: Iterable[str], options: dict[str, dict] | None = None) -> list[str]:
     """Put the metrics of a group in its place, each once.
 
-    Arguments
-    ---------
-    names : iterable of str
-        Metrics, or "intrusive", all that compare with the clean clip, or "all".
-    options : dict of str to dict, optional
-        Options by metric: a group holds a metric that takes a file where they name it.
+    "intrusive" are all that compare with the clean clip, "all" is all; a metric that
+    takes a file is among them where the options, by metric, name it.
 
     Example
     -------
@@ -195,7 +181,7 @@ def columns(names: Iterable[str]) -> list[str]:
 
 
 def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) -> None:
-    """Raise where a metric is unknown, or lacks an option that it needs.
+    """Raise ValueError where a metric is unknown, or lacks an option that it needs.
 
     Arguments
     ---------
@@ -203,11 +189,6 @@ def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) 
         Metrics to be computed.
     options : dict of str to dict, optional
         Options by metric.
-
-    Raises
-    ------
-    ValueError
-        With what there is to choose from, or the option.
 
     Example
     -------

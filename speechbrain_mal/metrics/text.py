@@ -15,10 +15,8 @@ def read_text(path: str | os.PathLike) -> str:
 
     Raises
     ------
-    FileNotFoundError
-        When there is none.
-    ValueError
-        When it is a folder, a pipe or a device, or no UTF-8.
+    FileNotFoundError, ValueError
+        When there is none, when it is a folder, a pipe or a device, or no UTF-8.
 
     Example
     -------

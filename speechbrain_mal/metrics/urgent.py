@@ -18,11 +18,7 @@ import numpy as np
 
 from speechbrain_mal.metrics.dtw import fast_dtw
 from speechbrain_mal.metrics.mel_cepstrum import mel_cepstrum
-from speechbrain_mal.metrics.waveforms import (
-    check_clips,
-    least_squares_scaled,
-    windowed_frames,
-)
+from speechbrain_mal.metrics.waveforms import check_clips, windowed_frames
 
 EPSILON = 1e-8
 FRAME_LENGTH, HOP_LENGTH = 1024, 256  # of MCD
@@ -55,7 +51,7 @@ def lsd(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     True
     """
     check_clips("LSD", sample_rate, clean=clean)
-    clips = least_squares_scaled(enhanced, clean), clean
+    clips = _scaled(enhanced, clean), clean
     distances = []
     for scaled, reference in zip(
         *(_magnitudes(clip, sample_rate) for clip in clips), strict=True
@@ -63,6 +59,11 @@ def lsd(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
         logarithm = np.log(reference**2 / (scaled + EPSILON) ** 2 + EPSILON)
         distances.append(np.sqrt(np.mean(logarithm**2, axis=1)))
     return float(np.concatenate(distances).mean())
+
+
+def _scaled(enhanced: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    enhanced = enhanced.astype(np.float64)
+    return enhanced * ((enhanced @ clean) / (enhanced @ enhanced + EPSILON))
 
 
 def _magnitudes(clip: np.ndarray, sample_rate: int) -> Iterator[np.ndarray]:
@@ -95,7 +96,7 @@ def mcd(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
         )
     check_clips("MCD", sample_rate, (FRAME_LENGTH / sample_rate, np.inf), clean=clean)
     reference = _mel_cepstra(clean, sample_rate)
-    estimate = _mel_cepstra(least_squares_scaled(enhanced, clean), sample_rate)
+    estimate = _mel_cepstra(_scaled(enhanced, clean), sample_rate)
     rows, columns = fast_dtw(reference, estimate)
     squares = np.sum((reference[rows] - estimate[columns]) ** 2, axis=1)
     return float(10 / np.log(10) * np.mean(np.sqrt(2 * squares)))

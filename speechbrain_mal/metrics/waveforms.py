@@ -23,16 +23,11 @@ def check_clips(
     metric : str
         Named in the error.
     sample_rate : int
-        Sampling rate in Hz.
+        In Hz.
     seconds : tuple of float
         Shortest and longest clip.
     **clips : np.ndarray
         Waveforms, `[samples]`, by the name the error gives them.
-
-    Raises
-    ------
-    ValueError
-        When a clip is empty, all zeros, or of another length.
 
     Example
     -------
@@ -56,20 +51,7 @@ def check_clips(
 
 
 def resample(clip: np.ndarray, sample_rate: int, target_rate: int) -> np.ndarray:
-    """Resample a clip by `scipy.signal.resample_poly`; its length follows the rate.
-
-    Arguments
-    ---------
-    clip : np.ndarray
-        Waveform, `[samples]`.
-    sample_rate, target_rate : int
-        What it has and what it gets, in Hz.
-
-    Returns
-    -------
-    np.ndarray
-        `[ceil(samples * target_rate / sample_rate)]`; the clip itself where the rates
-        are equal.
+    """Resample a clip by `scipy.signal.resample_poly`, from one rate in Hz to another.
 
     Example
     -------
@@ -79,29 +61,6 @@ def resample(clip: np.ndarray, sample_rate: int, target_rate: int) -> np.ndarray
     if sample_rate == target_rate:
         return clip
     return resample_poly(clip, target_rate, sample_rate)
-
-
-def least_squares_scaled(enhanced: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Return `e <e, s> / (|e|^2 + 1e-8)`, with the URGENT Challenge's constant.
-
-    Arguments
-    ---------
-    enhanced, clean : np.ndarray
-        Waveforms, `[samples]`.
-
-    Returns
-    -------
-    np.ndarray
-        `[samples]`, float64; zeros where the enhanced clip is silent.
-
-    Example
-    -------
-    >>> clean = np.array([1.0, 0.0, -1.0, 0.0])
-    >>> least_squares_scaled(-2 * clean, clean).round(6) + 0
-    array([ 1.,  0., -1.,  0.])
-    """
-    enhanced = enhanced.astype(np.float64)
-    return enhanced * ((enhanced @ clean) / (enhanced @ enhanced + 1e-8))
 
 
 def windowed_frames(
@@ -130,12 +89,8 @@ def loizou_frames(
     As in the programs of P. C. Loizou ("Speech Enhancement: Theory and Practice", 2nd
     ed., CRC Press 2013, chapter 11): the window has no zeros at its ends, the last
     whole frame is left out, and 2.2e-16 (MATLAB's `eps`) is added to every sample, so
-    that digital silence has a spectrum.
-
-    Raises
-    ------
-    ValueError
-        When the clean clip is silent or shorter than two frames, 37.5 ms.
+    that digital silence has a spectrum. Raises ValueError when the clean clip is silent
+    or shorter than two frames, 37.5 ms.
 
     Example
     -------

@@ -13,6 +13,16 @@ def test_lsd_s_frames_of_digital_silence_count_18(sample):
     assert lsd(half + 1e-5, half, 16000) > expected - 0.3
 
 
+def test_no_other_gain_is_nearer(sample):
+    """The gain that is undone is the one of least squares, whatever the sign."""
+    noisy, clean = sample
+    best = (noisy @ clean) / (noisy @ noisy) * noisy
+    for gain in (-3, 0.1, 1):
+        assert lsd(gain * noisy, clean, 16000) == pytest.approx(
+            lsd(best, clean, 16000), rel=1e-4
+        )
+
+
 @pytest.mark.parametrize("rate", ANALYSIS)
 def test_mcd_at_every_rate_of_the_table(rate, sample):
     noisy, clean = (clip[8000:16000] for clip in sample)
