@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Sequence
 from contextlib import closing
@@ -26,8 +27,6 @@ from speechbrain_mal.data.scan import SCAN, Facts, list_audio, scan
 from speechbrain_mal.files import printable, write_text
 
 logger = get_logger(__name__)
-
-LEFT_OUT = "left_out.csv"
 
 LeftOut = list[tuple[str, str]]  # files and reasons
 
@@ -65,10 +64,9 @@ def prepare_dns(
         Where the manifests go.
     sample_rate : int
         In Hz. Files of a higher rate are resampled when they are read.
-    clean_folder, noise_folder : str
-        Folders in `data_folder`, with any folders in them.
-    rir_folder : str, optional
-        The same; null where there are none.
+    clean_folder, noise_folder, rir_folder : str
+        Folders in `data_folder`, with any folders in them; `rir_folder` is null where
+        there are no responses.
     clean_subsets : sequence of str, optional
         Folders of `clean_folder` to take; all without it. The English of DNS4 are
         `read_speech`, `vctk_wav48_silence_trimmed` and `emotional_speech`.
@@ -119,9 +117,8 @@ def prepare_dns(
         raise ValueError(f"valid_share is {valid_share}: it has to be between 0 and 1.")
     data_folder = existing_folder(data_folder, "data_folder")
     names = _list_files(data_folder, folders, clean_subsets, valid_folders)
-    every = [name for files in names.values() for name in files]
     stamp = {
-        "files": fingerprint(data_folder, every),
+        "files": fingerprint(data_folder, itertools.chain(*names.values())),
         "folders": folders,
         "valid_folders": valid_folders,
         "clean_subsets": list(clean_subsets) if clean_subsets else None,
@@ -131,7 +128,6 @@ def prepare_dns(
         "max_bad_share": max_bad_share,
     }
     if is_current(save_folder, manifests, stamp):
-        logger.info(f"Manifests of {data_folder} are up to date in {save_folder}")
         return
     save_folder.mkdir(parents=True, exist_ok=True)
     seen = SeenFiles(save_folder / SCAN)
@@ -155,9 +151,10 @@ def prepare_dns(
     table = io.StringIO()
     rows = [(printable(name), reason) for name, reason in left_out]
     csv.writer(table).writerows([("file", "reason"), *rows])
-    write_text(save_folder / LEFT_OUT, table.getvalue())
+    write_text(path := save_folder / "left_out.csv", table.getvalue())
+    if left_out:
+        logger.warning(f"{len(left_out)} files left out: {printable(path)} names them.")
     write_manifests(save_folder, contents, stamp)
-    logger.info(_summary(contents, left_out, save_folder))
 
 
 def _list_files(
@@ -225,14 +222,3 @@ def _entry(name: str, facts: Facts, kind: str) -> dict:
     if kind == "clean" and (speaker := speaker_of(name)):
         entry["speaker"] = speaker
     return entry
-
-
-def _summary(contents: dict[str, dict], left_out: LeftOut, save_folder: Path) -> str:
-    parts = []
-    for name, entries in contents.items():
-        hours = sum(e["samples"] / e["sample_rate"] for e in entries.values()) / 3600
-        parts.append(f"{name.removesuffix('.json')} {len(entries)} ({hours:.2f} h)")
-    text = f"Manifests in {save_folder}: {', '.join(parts)}"
-    if left_out:
-        text += f"; {len(left_out)} files left out, see {save_folder / LEFT_OUT}"
-    return text

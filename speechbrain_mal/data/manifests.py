@@ -7,14 +7,19 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from speechbrain.utils.logger import get_logger
+
 from speechbrain_mal.audio import stamp_of
 from speechbrain_mal.audio.reader import RATES
 from speechbrain_mal.files import parse_json, printable, read_bytes, shown, whole_file
+
+logger = get_logger(__name__)
 
 _STAMP = "prepare.json"
 _MOST_BYTES = 1 << 32  # of a manifest; one of a million files has 0.1 GB
@@ -80,7 +85,7 @@ def read_files(path: str | os.PathLike) -> dict[str, dict]:
 
 def leaves(name: str) -> bool:
     """Tell whether a relative name may lead out of its folder."""
-    return os.path.isabs(name) or ".." in Path(name).parts
+    return os.path.isabs(name) or ".." in re.split(r"[/\\]", name)
 
 
 def as_bytes(name: str) -> bytes:
@@ -134,9 +139,12 @@ def is_current(folder: Path, names: Iterable[str], stamp: Mapping) -> bool:
     """Return whether all the manifests are there, as written with this stamp."""
     try:
         sizes = {name: os.path.getsize(folder / name) for name in names}
-        return read_json(folder / _STAMP) == {**stamp, "bytes": sizes}
+        found = read_json(folder / _STAMP) == {**stamp, "bytes": sizes}
     except (OSError, ValueError):  # none, somebody else's, or damaged ones
         return False
+    if found:
+        logger.info(f"The manifests in {printable(folder)} are up to date: skipped.")
+    return found
 
 
 def write_manifests(
@@ -165,6 +173,8 @@ def write_manifests(
             stack.enter_context(whole_file(folder / name)).write_text(text, newline="")
         for name in (_STAMP, *texts):
             (folder / name).unlink(missing_ok=True)
+    counts = ", ".join(f"{len(c)} in {name}" for name, c in manifests.items())
+    logger.info(f"Wrote manifests to {printable(folder)}: {counts}.")
 
 
 def _is_right(key: str, value: Any) -> bool:

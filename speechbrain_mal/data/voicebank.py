@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 
-from speechbrain.utils.logger import get_logger
-
 from speechbrain_mal.audio import SeenFiles
 from speechbrain_mal.data.manifests import (
     existing_folder,
@@ -25,8 +23,6 @@ from speechbrain_mal.data.manifests import (
 )
 from speechbrain_mal.data.scan import SCAN, Facts, list_audio, scan
 from speechbrain_mal.files import printable, shown
-
-logger = get_logger(__name__)
 
 # The corpus is published at 48 kHz; "_16k" is what recipes call its resampled copy.
 _FOLDER_SUFFIX = {16000: "_wav_16k", 48000: "_wav"}
@@ -76,13 +72,12 @@ def prepare_voicebank(
     Raises
     ------
     FileNotFoundError
-        If the data folder, one of its folders or one half of a pair is missing, or
-        if the manifests are and `skip_prep` is set.
+        If a folder, one half of a pair, or with `skip_prep` a manifest is missing.
     ValueError
         If an option is unknown, a split would be empty, a clip is in both training
         and test set, or audio is unusable: one error lists up to ten clips. Usable
         are mono files of this rate, complete, of finite samples, as long as their
-        other half. No manifest is written or changed in any of these cases.
+        other half. No manifest is written or changed then.
 
     Example
     -------
@@ -127,7 +122,6 @@ def prepare_voicebank(
         "files": fingerprint(data_folder, itertools.chain(*pairs.values())),
     }
     if is_current(save_folder, _MANIFESTS, stamp):
-        logger.info("The manifests in %s are up to date: skipped.", save_folder)
         return
 
     names = list(itertools.chain(*pairs.values()))
@@ -148,8 +142,6 @@ def prepare_voicebank(
         for name, split in zip(_MANIFESTS, splits, strict=True)
     }
     write_manifests(save_folder, manifests, stamp)
-    counts = ", ".join(f"{len(manifests[name])} in {name}" for name in _MANIFESTS)
-    logger.info("Wrote manifests to %s: %s.", save_folder, counts)
 
 
 def _speaker(clip: str) -> str:
