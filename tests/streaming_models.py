@@ -26,6 +26,7 @@ KINDS = {
     },
     "no look-ahead": {"sample_rate": 16000, "lookahead": 0, "df_lookahead": 0},
     "look-ahead of the features": {"sample_rate": 16000, "df_lookahead": 0},
+    "level-invariant": {"sample_rate": 16000, "level_invariant": True},
     "look-ahead of the filter": {"sample_rate": 16000, "lookahead": 0},
 }
 

@@ -99,6 +99,7 @@ _OURS = {
     "DeepFilterNet2": _kinds(
         "min_erb_bins df_bins channels embedding_size df_hidden_size linear_groups",
         "erb_layers df_layers df_order",
+        flag="level_invariant",
         sample_rate=RATE,
         n_fft=range(32, 16_385),
         hop_length=range(16, 8193),

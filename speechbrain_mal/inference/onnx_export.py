@@ -21,6 +21,7 @@ from speechbrain_mal.inference.onnx_stream import FORMAT, PREFIX
 from speechbrain_mal.models.decoders import DFDecoderState
 from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2, NetworkState
 from speechbrain_mal.models.encoder import EncoderState
+from speechbrain_mal.models.frontend import FeatureState
 
 OPSET = 17
 
@@ -29,8 +30,11 @@ class HopState(NamedTuple):
     """What a hop leaves to the next; the file's inputs and outputs have these names."""
 
     samples: Tensor  # the overlap with the next frame, [1, n_fft - hop]
-    mean_db: Tensor  # of the ERB feature, [1, bands]
-    mean: Tensor  # of the complex feature, [1, df_bins]
+    offset: Tensor  # of `OffsetRemoval`, [1, 2]
+    mean_db: Tensor  # of the features, as `FeatureState` has them
+    mean: Tensor
+    fade: Tensor
+    level: Tensor
     waiting: Tensor  # spectra whose look-ahead is to come, [lookahead, F, 2]
     erb: Tensor  # of the network, as `NetworkState` has them
     low: Tensor
@@ -81,8 +85,8 @@ class HopStep(nn.Module):
         order, bins = model.df_order, self.fourier.bins
         return HopState(
             samples=zeros(1, front_end.overlap),
-            mean_db=front_end.erb_initial[None].clone(),
-            mean=front_end.unit_initial[None].clone(),
+            offset=front_end.offset.start(1),
+            **front_end.start(1)._asdict(),
             waiting=zeros(model.encoder.lookahead, bins, 2),
             **{name: zeros(x.shape) for name, x in _flat(network).items()},
             masked=zeros(order - 1, bins, 2),
@@ -112,9 +116,13 @@ class HopStep(nn.Module):
             state for the next hop.
         """
         state, (heard, running) = HopState(*state), gates.unbind()
+        offset = state.offset
+        if self.front_end.level_invariant:
+            samples, offset = self.front_end.offset(samples[:, None], offset)
+            samples = samples[:, 0]
         samples = torch.cat([state.samples, samples], dim=1)
         spectrum = self.fourier.transform(samples[0])
-        erb, low, mean_db, mean = self._features(spectrum, state)
+        erb, low, features = self._features(spectrum, state)
         waiting = torch.cat([state.waiting, heard * spectrum[None]])
         (gains, taps, _), network = self.model.step(
             heard * erb,
@@ -133,8 +141,8 @@ class HopStep(nn.Module):
         stream = nn.functional.pad(state.tail, (0, hop)) + frame
         following = HopState(
             samples=samples[:, hop:],
-            mean_db=mean_db,
-            mean=mean,
+            offset=offset,
+            **features._asdict(),
             waiting=waiting[1:],
             **{name: running * x for name, x in _flat(network).items()},
             masked=masked[1:],
@@ -143,17 +151,17 @@ class HopStep(nn.Module):
         )
         return (stream[:, :hop], *following)
 
-    def _features(self, spectrum: Tensor, state: HopState) -> tuple[Tensor, ...]:
+    def _features(
+        self, spectrum: Tensor, state: HopState
+    ) -> tuple[Tensor, Tensor, FeatureState]:
         """Return what `FrontEnd.running_features` does, as the network takes it."""
-        front_end = self.front_end
-        power = spectrum.square().sum(-1)[None]  # [1, F]
-        level_db = 10 * (power @ front_end.erb_mean + 1e-10).log10()
-        mean_db = _between(level_db, state.mean_db, front_end.decay)
-        erb = (level_db - mean_db) / 40
-        magnitude = power[:, : front_end.df_bins].sqrt()
-        mean = _between(magnitude, state.mean, front_end.decay)
-        low = spectrum[: front_end.df_bins].t() / mean.clamp_min(1e-12).sqrt()
-        return erb[:, None, None], low[None, :, None], mean_db, mean
+        bins = self.front_end.df_bins
+        power = spectrum.square().sum(-1)[None, None]  # [1, 1, F]
+        features = FeatureState(*(getattr(state, x) for x in FeatureState._fields))
+        magnitude = power[..., :bins].sqrt()
+        erb, scale, features = self.front_end.scales(power, magnitude, features)
+        low = spectrum[:bins].t()[None, :, None] * scale[:, None]
+        return erb[:, None], low, features
 
     def _filtered(self, spectrum: Tensor, taps: Tensor) -> Tensor:
         """Return what `deep_filter_within` does: of `[order, F, 2]` one frame."""
@@ -177,16 +185,12 @@ def _flat(state: NetworkState) -> dict[str, Tensor]:
     }
 
 
-def _between(new: Tensor, mean: Tensor, decay: float) -> Tensor:
-    return decay * mean + (1 - decay) * new
-
-
 def export_onnx(model: DeepFilterNet2, path: str | os.PathLike) -> None:
     """Write the streaming step of a model for `OnnxDeepFilterNet2` and others.
 
     The file's inputs are `noisy` `[1, hop_length]`, `gates` `[2]`, and the state, see
     `HopStep`; its outputs are `enhanced` and, named `next_...`, the next state. The
-    first state is zero but for `mean_db` and `mean`, which the metadata hold.
+    first state is zero but for `fade`, which is 1.
 
     Arguments
     ---------
@@ -221,8 +225,6 @@ def export_onnx(model: DeepFilterNet2, path: str | os.PathLike) -> None:
         "lookahead": model.encoder.lookahead,
         "df_lookahead": model.df_lookahead,
         "latency_samples": front_end.n_fft + ahead * front_end.hop_length,
-        "mean_db": state.mean_db.flatten().tolist(),
-        "mean": state.mean.flatten().tolist(),
         "version": speechbrain_mal.__version__,
         "torch": torch.__version__,
     }

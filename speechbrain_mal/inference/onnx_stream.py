@@ -11,7 +11,7 @@ from torch import Tensor
 
 from speechbrain_mal.inference.stream import Stream
 
-FORMAT = 1  # of the file's inputs and metadata; a higher one needs a later version
+FORMAT = 2  # of the file's inputs and metadata; a higher one needs a later version
 PREFIX = "speechbrain_mal."  # of the metadata's names
 
 
@@ -73,8 +73,7 @@ class OnnxDeepFilterNet2:
         self._first = [
             np.zeros(node.shape, np.float32) for node in self._session.get_inputs()[2:]
         ]
-        for name in ("mean_db", "mean"):
-            self._first[self._inputs.index(name) - 2][:] = known[name]
+        self._first[self._inputs.index("fade") - 2][:] = 1
 
     def stream(
         self, channels: int | None = None, atten_lim_db: float | None = None

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2, NetworkState
+from speechbrain_mal.models.frontend import FeatureState
 
 
 class StreamState(NamedTuple):
     """What one block of frames leaves to the next; `B` signals at once."""
 
     samples: Tensor  # the overlap with the next frame, [B, n_fft - hop]
-    means: tuple[Tensor, Tensor]  # of the features, [B, bands] and [B, df_bins]
+    offset: Tensor  # of `OffsetRemoval`, [B, 2]
+    features: FeatureState
     waiting: Tensor  # spectra whose look-ahead is to come, complex [B, <= lookahead, F]
     network: NetworkState | None  # None before the first frame
     masked: Tensor  # spectra the deep filter needs again, complex [B, < df_order, F]
@@ -77,10 +79,8 @@ class StreamingDeepFilterNet2:
         past = model.df_order - 1 - model.df_lookahead
         return StreamState(
             samples=overlap,
-            means=(
-                front_end.erb_initial.expand(batch, -1),
-                front_end.unit_initial.expand(batch, -1),
-            ),
+            offset=front_end.offset.start(batch).to(window),
+            features=front_end.start(batch),
             waiting=nothing,
             network=None,
             masked=nothing.new_zeros(batch, past, bins),
@@ -107,14 +107,20 @@ class StreamingDeepFilterNet2:
         state : StreamState
             For the next block.
         """
+        offset = state.offset
+        if self.front_end.level_invariant:
+            hops = samples.unflatten(1, (-1, self.hop_length))
+            hops, offset = self.front_end.offset(hops, offset)
+            samples = hops.flatten(1)
         samples = torch.cat([state.samples, samples], dim=1)
         spectrum = self.front_end.transform(samples)
-        erb, low, means = self.front_end.running_features(spectrum, state.means)
+        erb, low, features = self.front_end.running_features(spectrum, state.features)
         # The shift by the look-ahead drops the first frames' features.
         dropped = self.lookahead - state.waiting.shape[1]
         state = state._replace(
             samples=samples[:, -self.front_end.overlap :],
-            means=means,
+            offset=offset,
+            features=features,
             waiting=torch.cat([state.waiting, spectrum], dim=1),
         )
         return self._enhance(erb[:, dropped:], low[:, dropped:], state)

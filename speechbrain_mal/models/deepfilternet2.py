@@ -60,6 +60,9 @@ class DeepFilterNet2(Enhancer):
         Groups of the grouped linear layers.
     tau_seconds : float
         Time constant of the features' running means, in seconds.
+    level_invariant : bool
+        Whether level and constant offset of the noisy signal change nothing, but the
+        level of the enhanced one; see `models/level.py`.
 
     Raises
     ------
@@ -98,6 +101,7 @@ class DeepFilterNet2(Enhancer):
         df_layers: int = 2,
         linear_groups: int = 8,
         tau_seconds: float = 1.0,
+        level_invariant: bool = False,
     ):
         super().__init__()
         if erb_bands % 8 or df_bins % 2:
@@ -122,6 +126,7 @@ class DeepFilterNet2(Enhancer):
             min_erb_bins,
             df_bins,
             tau_seconds,
+            level_invariant,
         )
         self.sample_rate = sample_rate
         self.encoder = DeepFilterNet2Encoder(
@@ -150,7 +155,7 @@ class DeepFilterNet2(Enhancer):
         zero.
         """
         front_end = self.encoder.front_end
-        spectrum = front_end.analysis(noisy)
+        spectrum = front_end.input_spectrum(noisy)
         frames = front_end.clip_frames(noisy, lengths)
         gains, taps, embedding = self._estimate(*self.encoder.inputs(spectrum, frames))
         masked = spectrum * (gains.float() @ front_end.erb_spread)

@@ -82,7 +82,7 @@ class DeepFilterNet2Encoder(Encoder):
         features of a clip do not depend on its padding, which has to be zero.
         """
         frames = self.front_end.clip_frames(waveforms, lengths)
-        spectrum = self.front_end.analysis(waveforms)
+        spectrum = self.front_end.input_spectrum(waveforms)
         stages, _ = self.step(*self.inputs(spectrum, frames))
         return Features(stages, None if frames is None else [frames] * len(stages))
 

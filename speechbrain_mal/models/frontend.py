@@ -3,24 +3,36 @@
 The definitions are those of the public package (`deepfilternet` 0.5.6, `libDF`):
 a Vorbis window for analysis and synthesis, a short-time Fourier transform in
 streaming alignment, log power in ERB bands minus its running mean, and the lowest
-bins divided by the root of their running mean magnitude.
+bins divided by the root of their running mean magnitude. With `level_invariant` they
+are those of the signal at the level of training, and without its offset.
 """
 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechbrain_mal.models.erb import erb_widths
+from speechbrain_mal.models.level import OffsetRemoval, SignalLevel
 from speechbrain_mal.models.running_mean import exponential_running_mean
 from speechbrain_mal.spectrum import power, short_time_spectrum
 
 ERB_NORM_INIT_DB = (-60.0, -90.0)  # libDF MEAN_NORM_INIT, first to last band
 UNIT_NORM_INIT = (1e-3, 1e-4)  # libDF UNIT_NORM_INIT, first to last bin
+LEVEL_FROM_HZ = 80.0  # the level is that of the bins above, where speech is
+
+
+class FeatureState(NamedTuple):
+    """What one block of frames leaves to the features of the next."""
+
+    mean_db: Tensor  # running mean that started at zero, [B, bands]
+    mean: Tensor  # likewise, [B, df_bins]
+    fade: Tensor  # the initial means' weight in both, [B, 1]
+    level: Tensor  # of `SignalLevel`, [B, 5]
 
 
 def full_precision(method: Callable) -> Callable:
@@ -55,6 +67,9 @@ class FrontEnd(nn.Module):
         Lowest STFT bins that the complex feature takes.
     tau_seconds : float
         Time constant of the running means, in seconds.
+    level_invariant : bool
+        Whether neither level nor constant offset of a signal change its features; the
+        public package has no such thing.
 
     Raises
     ------
@@ -83,6 +98,7 @@ class FrontEnd(nn.Module):
         min_erb_bins: int = 2,
         df_bins: int = 96,
         tau_seconds: float = 1.0,
+        level_invariant: bool = False,
     ):
         super().__init__()
         if n_fft % hop_length or n_fft < 2 * hop_length:
@@ -99,6 +115,10 @@ class FrontEnd(nn.Module):
         self.hop_length = hop_length
         self.overlap = n_fft - hop_length
         self.df_bins = df_bins
+        self.level_invariant = level_invariant
+        self.level = SignalLevel(sample_rate / hop_length)
+        self.offset = OffsetRemoval(sample_rate / hop_length)
+        self.level_from = math.ceil(LEVEL_FROM_HZ * n_fft / sample_rate)
         self.decay = _decay(hop_length / sample_rate / tau_seconds)
         widths = torch.tensor(erb_widths(sample_rate, n_fft, erb_bands, min_erb_bins))
         # Everything below follows from the arguments, so no checkpoint holds it.
@@ -156,6 +176,20 @@ class FrontEnd(nn.Module):
         """Short-time Fourier transform of the whole frames of `[B, samples]`."""
         return short_time_spectrum(waveforms, self.analysis_window, self.hop_length)
 
+    def input_spectrum(self, waveforms: Tensor) -> Tensor:
+        """Return `analysis` of what is enhanced: `waveforms`, or without their offset.
+
+        Arguments and result are as of `analysis`.
+        """
+        if not self.level_invariant:
+            return self.analysis(waveforms)
+        samples = waveforms.shape[-1]
+        hops = F.pad(waveforms, (0, -samples % self.hop_length))
+        hops = hops.unflatten(1, (-1, self.hop_length))
+        hops, _ = self.offset(hops, self.offset.start(len(hops)).to(hops))
+        spectrum = self.analysis(hops.flatten(1))
+        return spectrum[:, : self.frames(samples)]
+
     @full_precision
     def synthesis(self, spectrum: Tensor, samples: int) -> Tensor:
         """Inverse of `analysis`: overlap-add, aligned to the sample.
@@ -205,36 +239,71 @@ class FrontEnd(nn.Module):
             Lowest bins over the root of their running mean magnitude, complex,
             `[B, T, df_bins]`.
         """
-        erb, low, _ = self.running_features(spectrum)
+        erb, low, _ = self.running_features(spectrum, self.start(len(spectrum)))
         if frames is not None:
             inside = torch.arange(erb.shape[1], device=erb.device) < frames[:, None]
             erb, low = erb * inside[..., None], low * inside[..., None]
         return erb, low
 
+    def start(self, batch: int) -> FeatureState:
+        """Return the features' state before the first frame of `batch` signals."""
+        zeros = self.erb_initial.new_zeros
+        return FeatureState(
+            zeros(batch, len(self.erb_initial)),
+            zeros(batch, self.df_bins),
+            zeros(batch, 1) + 1,
+            self.level.start(batch).to(self.window),
+        )
+
     def running_features(
-        self, spectrum: Tensor, means: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """Return both features of a block of frames, and the running means behind it.
+        self, spectrum: Tensor, state: FeatureState
+    ) -> tuple[Tensor, Tensor, FeatureState]:
+        """Return both features of a block of frames, and the state behind it.
 
         Arguments
         ---------
         spectrum : Tensor
             As of `features`.
-        means : tuple of Tensor, optional
-            What the block before returned, `[B, erb_bands]` and `[B, df_bins]`; the
-            initial means without it.
+        state : FeatureState
+            Of `start`, or what the block before returned.
         """
-        mean_db, mean = means or (self.erb_initial, self.unit_initial)
-        level_db = 10 * (power(spectrum) @ self.erb_mean + 1e-10).log10()
-        mean_db = exponential_running_mean(level_db, self.decay, mean_db)
-        erb = (level_db - mean_db) / 40
-
         low = spectrum[..., : self.df_bins]
-        mean = exponential_running_mean(low.abs(), self.decay, mean)
+        erb, scale, state = self.scales(power(spectrum), low.abs(), state)
+        return erb, low * scale, state
+
+    def scales(
+        self, power: Tensor, magnitude: Tensor, state: FeatureState
+    ) -> tuple[Tensor, Tensor, FeatureState]:
+        """Return the ERB feature, and what the lowest bins are multiplied by.
+
+        With `level_invariant` both are those that the signal so far has at the level of
+        training: a gain for all that was heard changes the initial means alone.
+
+        Arguments
+        ---------
+        power : Tensor
+            Of the bins, `[B, T, n_fft // 2 + 1]`.
+        magnitude : Tensor
+            Of the lowest bins, `[B, T, df_bins]`.
+        state : FeatureState
+            Of `start`, or what the block before returned.
+        """
+        gain_db, gain, level = 0.0, 1.0, state.level
+        if self.level_invariant:
+            heard = power[..., self.level_from :].sum(-1)
+            gain_db, level = self.level(heard, level)
+            gain = 10 ** (gain_db / 20)
+        frame = torch.arange(power.shape[1], device=power.device, dtype=power.dtype)
+        fade = state.fade[:, None] * self.decay ** (frame[:, None] + 1)
+        level_db = 10 * (power @ self.erb_mean * gain**2 + 1e-10).log10() - gain_db
+        mean_db = exponential_running_mean(level_db, self.decay, state.mean_db)
+        erb = (level_db - mean_db - fade * (self.erb_initial - gain_db)) / 40
+        mean = exponential_running_mean(magnitude, self.decay, state.mean)
         # After minutes of digital silence the mean underflows and 0/0 would follow;
         # 1e-12 is far below the least significant bit of 16-bit audio.
-        low = low / mean.clamp_min(1e-12).sqrt()
-        return erb, low, (mean_db[:, -1], mean[:, -1])
+        scaled = (mean * gain + fade * self.unit_initial).clamp_min(1e-12)
+        state = FeatureState(mean_db[:, -1], mean[:, -1], fade[:, -1], level)
+        return erb, gain / scaled.sqrt(), state
 
 
 def _vorbis_window(n_fft: int) -> Tensor:

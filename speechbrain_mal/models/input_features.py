@@ -42,6 +42,8 @@ class InputFeatures(Encoder):
             SpeechBrain's relative lengths, `[B]`. Features beyond are zero.
         """
         frames = self.front_end.clip_frames(waveforms, lengths)
-        erb, low = self.front_end.features(self.front_end.analysis(waveforms), frames)
+        erb, low = self.front_end.features(
+            self.front_end.input_spectrum(waveforms), frames
+        )
         stages = [erb, torch.view_as_real(low)]
         return Features(stages, None if frames is None else [frames, frames])

@@ -44,7 +44,7 @@ def enhance(stream, noisy, piece):
 
 
 def assert_near(actual, expected):
-    limit = EXACT * expected.abs().max().item()
+    limit = EXACT * max(expected.abs().max().item(), 1e-2)  # noise, of 0.1
     torch.testing.assert_close(actual, expected, rtol=0, atol=limit)
 
 
@@ -138,7 +138,7 @@ def test_digital_silence_stays_finite(exported):
 def test_the_file_says_what_it_is(exported):
     model, path = exported
     known = {x.key: x.value for x in onnx.load(path).metadata_props}
-    assert known["speechbrain_mal.format"] == "1"
+    assert known["speechbrain_mal.format"] == "2"
     assert known["speechbrain_mal.sample_rate"] == "16000"
     assert known["speechbrain_mal.latency_samples"] == "960"
     assert torch.__version__ in known["speechbrain_mal.torch"]
@@ -199,7 +199,7 @@ def test_file_of_something_else_is_an_error(tmp_path):
         OnnxDeepFilterNet2(path)
 
 
-@pytest.mark.parametrize("number", ["0", "2"])
+@pytest.mark.parametrize("number", ["0", "3"])
 def test_other_format_is_an_error(exported, tmp_path, number):
     model = onnx.load(exported[1])
     for entry in model.metadata_props:
@@ -207,7 +207,7 @@ def test_other_format_is_an_error(exported, tmp_path, number):
             entry.value = number
     path = tmp_path / "other.onnx"
     onnx.save(model, path)
-    with pytest.raises(ValueError, match=f"in format {number}.*reads format 1"):
+    with pytest.raises(ValueError, match=f"in format {number}.*reads format 2"):
         OnnxDeepFilterNet2(path)
 
 
