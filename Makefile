@@ -29,14 +29,16 @@ $(VENV)/docs-installed: pyproject.toml
 
 RECIPE := recipes/VoiceBank
 TRAIN := $(RUN) $(RECIPE)/train.py $(RECIPE)/hparams/train.yaml \
-	--data_folder samples/voicebank --batch_size 8 --crop_seconds 1.5
+	--data_folder samples/voicebank --batch_size 8 --crop_seconds 1.5 \
+	--valid_metrics [si_sdr] --ckpt_metric df
 demo: install
 	rm -rf demo/shipped demo/enhancer demo/enhanced
 	$(RUN) -m speechbrain_mal.cli enhance samples/voicebank/noisy_testset_wav_16k \
 		--output demo/shipped
-	$(TRAIN) --system baseline --output_folder demo/baseline --phase_two_epochs 0
+	$(TRAIN) --system baseline --output_folder demo/baseline \
+		--number_of_epochs 20 --phase_two_epochs 0
 	$(TRAIN) --output_folder demo/mal_dynamic \
-		--number_of_epochs 0 --baseline_folder demo/baseline
+		--number_of_epochs 0 --phase_two_epochs 5 --baseline_folder demo/baseline
 	$(RUN) -m speechbrain_mal.cli compare demo/baseline demo/mal_dynamic \
 		shipped=demo/shipped \
 		--manifest demo/baseline/test.json --data-folder samples/voicebank \

@@ -89,7 +89,7 @@ def _train(
     return Step(
         **_step(place, system.name, seed, "train", [f"train as {system.recipe}"]),
         settings={"recipe": system.recipe, "overrides": overrides},
-        products=(folder / "save", folder / "hyperparams.yaml"),
+        products=(folder / "save",),
         needs=needs,
         run=partial(train, experiment, place, system, seed, needs),
     )

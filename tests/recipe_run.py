@@ -1,13 +1,13 @@
 """Run a system at toy size; as a script, to be killed in the middle.
 
-usage: recipe_run.py OUTPUT SYSTEM KILL_AT [--key value ...]
+usage: recipe_run.py OUTPUT SYSTEM KILL_AT [--key=value ...]
 
 SYSTEM is one of experiments/systems.yaml, for recipes/VoiceBank, or DNS/NAME for
 recipes/DNS, whose data_folder is one that `dns_tree.make_tree` wrote; or the path of a
 YAML that `with_conv_tasnet` wrote.
 
 KILL_AT is a number of training batches after which the process kills itself with
-SIGKILL, `save:N` to do so while it writes its Nth checkpoint, or `never`.
+SIGKILL, or `never`.
 """
 
 import importlib.util
@@ -77,8 +77,13 @@ def flags(system):
     return chosen
 
 
-def make_brain(output, system, brain_class=EnhanceBrain, run_opts=None, **overrides):
-    """Return a Brain and its datasets, from the recipe's own YAML."""
+def make_brain(
+    output, system, brain_class=EnhanceBrain, run_opts=None, clips=None, **overrides
+):
+    """Return a Brain and its datasets, from the recipe's own YAML.
+
+    `clips` is how many of the pairs there are to train on, with two to validate.
+    """
     dns = "DNS" in Path(system).parts
     path = ROOT / "recipes" / ("DNS" if dns else "VoiceBank") / "hparams/train.yaml"
     toy = TOY_DNS if dns else TOY
@@ -109,7 +114,10 @@ def make_brain(output, system, brain_class=EnhanceBrain, run_opts=None, **overri
             continue
         crop = hparams["train_crop"] if split == "train" else None
         manifest = os.path.join(output, f"{split}.json")
-        brain.datasets[split] = paired_dataset(manifest, hparams["data_folder"], crop)
+        dataset = paired_dataset(manifest, hparams["data_folder"], crop)
+        if clips:
+            dataset.data_ids = dataset.data_ids[: clips if split == "train" else 2]
+        brain.datasets[split] = dataset
     return brain
 
 
@@ -174,27 +182,10 @@ class KilledBrain(EnhanceBrain):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def kill_while_saving(number):
-    """Kill the process when the optimizer's file of a checkpoint is half written."""
-    save, seen = torch.save, []
-
-    def half(obj, path, *args, **kwargs):
-        if Path(path).name == "optimizer.ckpt":
-            seen.append(path)
-            if len(seen) == number:
-                Path(path).write_bytes(b"half")
-                os.kill(os.getpid(), signal.SIGKILL)
-        return save(obj, path, *args, **kwargs)
-
-    torch.save = half
-
-
 if __name__ == "__main__":
     output, system, KilledBrain.kill_at, *rest = sys.argv[1:]
-    if KilledBrain.kill_at.startswith("save:"):
-        kill_while_saving(int(KilledBrain.kill_at[5:]))
-    options = dict(zip(rest[::2], rest[1::2], strict=True))
-    options = {name.lstrip("-"): yaml.safe_load(v) for name, v in options.items()}
+    options = dict(option.removeprefix("--").split("=") for option in rest)
+    options = {name: yaml.safe_load(value) for name, value in options.items()}
     torch.set_num_threads(1)
     often = {"ckpt_interval_steps": 2, "ckpt_interval_minutes": 0}
     if device := os.environ.get("TEST_DEVICE"):

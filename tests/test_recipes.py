@@ -3,6 +3,7 @@
 import csv
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -29,6 +30,10 @@ def test_script_runs(recipe, tmp_path):
         assert (ROOT / row[field]).exists(), row[field]
     if recipe == "DNS":
         make_tree(tmp_path / "dns", SAMPLES)
+        for kind in ("noisy", "clean"):
+            (tmp_path / kind).mkdir()
+            for path in (SAMPLES / f"{kind}_testset_wav_16k").glob("*_001.flac"):
+                shutil.copy(path, tmp_path / kind)
     flags = row["test_debug_flags"].replace("tests/tmp", str(tmp_path)).split()
     output = tmp_path / "output"
     command = [sys.executable, row["Script_file"], row["Hparam_file"], *flags]

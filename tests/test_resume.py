@@ -1,4 +1,4 @@
-"""A run that is killed anywhere and started again ends as if it never had been."""
+"""A run that is stopped anywhere and started again ends as if it never had been."""
 
 import signal
 import subprocess
@@ -9,23 +9,42 @@ import pytest
 import torch
 from conftest import SAMPLES
 from dns_tree import make_tree
+from recipe_run import EnhanceBrain, fit, make_brain
 from tiny_networks import save_tiny
 
 SCRIPT = Path(__file__).with_name("recipe_run.py")
-TWO_PHASES = ["--number_of_epochs", "2", "--phase_two_epochs", "2"]
-TWO_PHASES += ["--baseline_folder", "null", "--num_workers", "1"]
-# 48 training clips make 6 batches an epoch: epochs end after 6, 12, 18 and 24; a
-# checkpoint is saved every 2 batches and after every epoch.
+# 24 training clips make 6 batches an epoch: epochs end after 6, 12 and 18; a checkpoint
+# is saved every 2 batches and after every epoch.
+PHASES = {"number_of_epochs": 1, "phase_two_epochs": 2, "baseline_folder": None}
+PHASES |= {"clips": 24, "batch_size": 4}
+TWO_PHASES = [f"--{key}={value or 'null'}" for key, value in PHASES.items()]
+OFTEN = {"ckpt_interval_steps": 2, "ckpt_interval_minutes": 0}
 
 
-def run(output, system, kill_at, *options):
-    command = [sys.executable, SCRIPT, output, system, kill_at, *TWO_PHASES, *options]
-    if system == "wavlm":
-        source = output.parent / "tiny_wavlm"
-        if not source.exists():
-            save_tiny("WavLM", source)
-        command += ["--wavlm_source", source]
-    return subprocess.run(command, capture_output=True, text=True)
+class Stopped(Exception):
+    """Stands for a kill within this process."""
+
+
+class Stopping(EnhanceBrain):
+    """Stop after some batches."""
+
+    stop_at = None
+    batches = 0
+
+    def on_fit_batch_end(self, *args):
+        self.batches += 1
+        if self.batches == self.stop_at:
+            raise Stopped
+
+
+def run(output, system, stop_at=None, **options):
+    """Train until `stop_at` batches of this call, or to the end."""
+    brain = make_brain(output, system, Stopping, OFTEN, **PHASES, **options)
+    brain.stop_at = stop_at
+    if stop_at is None:
+        return fit(brain)
+    with pytest.raises(Stopped):
+        fit(brain)
 
 
 def final_weights(output):
@@ -51,36 +70,45 @@ def assert_same(a, b, where=""):
         assert a == b, where
 
 
+@pytest.mark.parametrize("system", ["mal_ema", "mal_frozen_fe", "wavlm"])
+def test_stopped_run_ends_with_the_same_weights(tmp_path, system, monkeypatch):
+    options = {}
+    if system == "wavlm":
+        options["wavlm_source"] = str(tmp_path / "tiny")
+        save_tiny("WavLM", options["wavlm_source"])
+    run(tmp_path / "whole", system, **options)
+    # In the middle of phase one; in the middle of phase two, off a checkpoint.
+    run(tmp_path / "stopped", system, 3, **options)
+    run(tmp_path / "stopped", system, 7, **options)
+    # While a checkpoint within an epoch is being written.
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", half_written)
+        run(tmp_path / "stopped", system, -1, **options)
+    run(tmp_path / "stopped", system, **options)
+    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "stopped"))
+
+
+def half_written(obj, path, *args, **kwargs):
+    """Write half of a file of a checkpoint, and stop."""
+    Path(path).write_bytes(b"half")
+    raise Stopped
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("system", ["mal_dynamic", "mal_frozen_fe", "wavlm"])
-def test_killed_run_ends_with_the_same_weights(tmp_path, system):
-    whole = run(tmp_path / "whole", system, "never")
-    assert whole.returncode == 0, whole.stderr
-    # In the middle of phase one; in the middle of phase two, off a checkpoint; while
-    # a checkpoint within an epoch is being written.
-    for kill_at in ("3", "11", "save:2"):
-        killed = run(tmp_path / "killed", system, kill_at)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert run(tmp_path / "killed", system, "never").returncode == 0
+def test_killed_process_ends_with_the_same_weights(tmp_path):
+    run(tmp_path / "whole", "mal_dynamic")
+    command = [sys.executable, SCRIPT, tmp_path / "killed", "mal_dynamic", "11"]
+    done = subprocess.run([*command, *TWO_PHASES], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    run(tmp_path / "killed", "mal_dynamic")
     assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed"))
 
 
-@pytest.mark.slow
 def test_mixtures_go_on_with_another_number_of_workers(tmp_path):
-    tree = make_tree(tmp_path / "corpus", SAMPLES)
-    options = ["--data_folder", str(tree)]
-    whole = run(tmp_path / "whole", "DNS/mal_dynamic", "never", *options)
-    assert whole.returncode == 0, whole.stderr
-    for kill_at, workers in (("4", "0"), ("9", "2")):  # in both phases
-        killed = run(
-            tmp_path / "killed",
-            "DNS/mal_dynamic",
-            kill_at,
-            *options,
-            "--num_workers",
-            workers,
-        )
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-    last = run(tmp_path / "killed", "DNS/mal_dynamic", "never", *options)
-    assert last.returncode == 0, last.stderr
-    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed"))
+    tree = str(make_tree(tmp_path / "corpus", SAMPLES))
+    options = {"data_folder": tree, "train_examples": 24, "valid_examples": 2}
+    run(tmp_path / "whole", "DNS/mal_dynamic", **options)
+    folder = tmp_path / "stopped"
+    for stop_at, workers in ((4, 0), (6, 2), (None, 1)):  # in both phases
+        run(folder, "DNS/mal_dynamic", stop_at, num_workers=workers, **options)
+    assert_same(final_weights(tmp_path / "whole"), final_weights(folder))
