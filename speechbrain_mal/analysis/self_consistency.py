@@ -54,8 +54,9 @@ def enhance_repeatedly(
     What goes from pass to pass is the float waveform as it is: no clipping, no change
     of level, no rounding. Pass 0 is the noisy clip. Where a pass is beyond 100 times
     full scale, which no command reads, because the level grew from pass to pass, the
-    clip has no further passes. A call that was stopped goes on behind the last pass
-    that it kept of every clip, and ends with the same files.
+    clip has no further passes; one that can't be read has none. A call that was stopped
+    goes on behind the last pass that it kept of every clip, and ends with the same
+    files.
 
     Arguments
     ---------
@@ -81,7 +82,7 @@ def enhance_repeatedly(
     Raises
     ------
     ValueError
-        When a file can't be read, or a pass changes the length.
+        When a pass changes the length.
     """
     folder, diverged = Path(folder), {}
     total = len(noisy) * keep[-1]
@@ -89,7 +90,12 @@ def enhance_repeatedly(
         for clip, source in noisy.items():
             files = {number: pass_file(folder, number, clip) for number in keep}
             done = max((n for n in keep if files[n].exists()), default=None)
-            waveform, rate = read_mono(source if done is None else files[done])
+            try:
+                waveform, rate = read_mono(source if done is None else files[done])
+            except ValueError as error:
+                logger.warning(f"{error} It has no passes.")
+                bar.update(keep[-1])
+                continue
             if done is None:
                 _write(files[0], waveform, rate)
             bar.update(done or 0)

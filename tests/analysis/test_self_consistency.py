@@ -98,6 +98,15 @@ def test_a_clip_that_diverges_has_no_further_passes(noisy, tmp_path):
     assert "005/clip0.wav: there is no such file" in tables["explodes"][5].failures[0]
 
 
+def test_a_clip_that_cannot_be_read_costs_no_other(noisy, tmp_path):
+    noisy["clip0"].write_bytes(b"RIFF, and no more")
+    out = tmp_path / "out"
+    same = {"same": lambda x, rate: x}
+    tables = self_consistency(same, noisy, noisy, 2, ["estoi"], out)["same"]
+    assert [table.scored("estoi") for table in tables.values()] == [1, 1, 1]
+    assert "clip0.wav: there is no such file" in tables[0].failures[0]
+
+
 def test_curves_and_spectrograms(noisy, tmp_path):
     systems = {
         "keeps": lambda x, rate: x,
