@@ -60,8 +60,8 @@ def test_two_half_batches_are_one_whole(tmp_path):
     pairs = [(a + b) / 2 for a, b in zip(*[iter(halves.losses)] * 2, strict=True)]
     # Sums of float32 in another order, carried through six steps.
     torch.testing.assert_close(pairs, whole.losses, rtol=1e-4, atol=0)
-    # Phases make much of rounding, by processor 0.004 to 0.007 of the way that all
-    # weights went, and more of single ones'. A batch left out or counted twice: 0.5.
+    # Phases make much of rounding: by processor and first weights 0.004 to 0.023 of the
+    # way that all weights went. A batch left out or counted twice: 0.5.
     start = make_brain(tmp_path / "1", tmp_path / "mal_ema.yaml", **BOTH_PHASES)
     begun, one, two = (
         torch.cat([x.flatten() for x in brain.enhancer.state_dict().values()])
@@ -69,7 +69,7 @@ def test_two_half_batches_are_one_whole(tmp_path):
     )
     way = (one - begun).norm()
     assert way > 0.01
-    assert (two - one).norm() < 0.02 * way
+    assert (two - one).norm() < 0.05 * way
     # One average a step, and no checkpoint that would lose half a step's gradient.
     # The last step's average is taken in before the next batch.
     mal, other = (brain.loss.added["mal"].loss for brain in (halves, whole))
