@@ -3,6 +3,7 @@
 Run `python docs/figures.py`: a minute; it needs the extra `eval`.
 """
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -235,7 +236,9 @@ def main() -> None:
     clips = {"noisy": clips["noisy"], "enhanced": enhanced, "clean": clips["clean"]}
     draw_enhancement(clips, OUTPUT / "enhancement.png")
 
-    encoder = enhancer.mods.enhancer.encoder
+    # As in training, where the model is not level-invariant.
+    encoder = copy.deepcopy(enhancer.mods.enhancer.encoder)
+    encoder.front_end.level_invariant = False
     untrained = DeepFilterNet2(16000, channels=32, df_hidden_size=128).eval()
     encoders = {
         "trained encoder": encoder,
