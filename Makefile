@@ -54,7 +54,7 @@ install: $(VENV)/installed
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --quiet --editable ".[dev,eval,perceptual,ssl]"
+	$(RUN) -m pip install --quiet --editable ".[dev,eval,experiments,perceptual,ssl]"
 	touch $@
 
 clean:

@@ -71,6 +71,8 @@ setup(
             "torch-pesq>=0.1.2,<0.2",
             "torch_stoi>=0.2.3,<0.3",
         ],
+        # RESULTS.md; pandas comes with it
+        "experiments": ["matplotlib", "statsmodels>=0.14"],
         "dev": [
             "filelock",
             "imageio-ffmpeg",

@@ -1,259 +1,167 @@
-"""Claims about systems, and numeric rules that say what became of them.
+"""Claims about systems, and numeric rules that say what the scores make of them.
 
-A claim names systems, a score and a rule. Its verdict follows from the scores alone:
+A claim names systems, a score and a rule. Each rule has a least effect that counts
+(`minimum`), so that what is clear and too small to matter is not called a difference:
 
-* `better`: the system's mean is better than the other's, its difference has that sign
-  in every seed, and p < 0.05 (Wilcoxon over clips, by Holm over all tests of claims);
-* `not_worse`: the interval over clips of what the system is better by lies above
-  -margin, and so does every seed's mean;
-* `unmoved`: interval and every seed's mean lie within +-margin;
-* `as_large`: `better`, and the interval over clips reaches the paper's size;
-* `everywhere`: `better` on the second set, by no less than on the first minus margin,
-  where it is positive, too;
-* `starts`, `peaks`, `settles`: fed its own output the system is better than the other
-  in every seed: after one pass; each at its best pass; at the last pass that lost no
-  clip of either;
-* `degrades`: in every seed the system's score is best neither before the first pass
-  nor at the last that lost no clip.
+* `better`: the system's mean is better by the minimum or more, it is better in every
+  training, and p < 0.05 (over clips, clustered; Holm over all claims of the table).
+  What is shown is the sign, not the size;
+* `as_large`: `better`, and the lower ends of both intervals, over clips and over
+  trainings, lie above the paper's size minus the minimum;
+* `not_worse`: the lower end of the interval over clips, and every training's mean, lie
+  above minus the minimum;
+* `unmoved`: that interval and every training's mean lie within plus and minus the
+  minimum;
+* `starts`, `peaks`, `settles`: fed its own output, the system is better by the minimum
+  or more in every seed: after one pass; each at its best pass; at the last pass that
+  lost no clip of either;
+* `rises_then_falls`: in every seed the score at the best pass is better by the minimum
+  or more than before the first pass, and than at the last that lost no clip.
 
-All need at least two seeds: with fewer, or without the scores, a claim is not testable.
+All need at least two trainings: with fewer, or without the scores, nothing is said.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.curves import Curves, whole_passes
-from experiments.seeds import Difference, Runs, correct, difference
+import pandas as pd
+
+from experiments.gains import Gain, Scores, correct
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
 
-REPRODUCED = "reproduced"
-NOT_REPRODUCED = "not reproduced"
-NOT_TESTABLE = "not testable here"
-LEAST_SEEDS = 2
-_PASSES = ("starts", "peaks", "settles", "degrades")
-_SCORES = ("better", "not_worse", "unmoved", "as_large", "everywhere")
+NOT_SHOWN, OPPOSITE, NO_SCORES = "not shown", "opposite sign", "no scores"
+HOLDS = {
+    "better": "same sign",
+    "as_large": "as large",
+    "not_worse": "no worse",
+    "unmoved": "unmoved",
+    "starts": "same sign",
+    "peaks": "same sign",
+    "settles": "same sign",
+    "rises_then_falls": "same course",
+}
+_PASSES = ("starts", "peaks", "settles", "rises_then_falls")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed of a system.
-
-    Attributes
-    ----------
-    text : str
-        In words.
-    rule : str
-        One of those above.
-    system, against : str
-        What is compared with what; `degrades` compares with nothing.
-    column : str
-        The score.
-    set : str
-        Where; `self_consistency` rules don't take one.
-    other_set : str
-        Second set of `everywhere`.
-    margin : float
-        Of the rules that have one, in the score's unit.
-    size : float
-        The paper's difference, better is positive; `as_large` needs it.
-    paper : str
-        Its numbers, to be shown.
-    """
+    """What is claimed of a system in a score of a set, by one of the rules above."""
 
     text: str
     rule: str
     system: str
     column: str
     against: str = ""
-    set: str = ""
-    other_set: str = ""
-    margin: float = 0.0
-    size: float = 0.0
-    paper: str = ""
+    set: str = "testset"
+    round: str = "first"
+    size: float = 0.0  # the paper's gain, better is positive
+    paper: str = ""  # its numbers, to be shown
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """Which gain it is about, as `Scores.gain` takes it."""
+        return self.round, self.set, self.system, self.against, self.column
 
     def __post_init__(self):
-        if self.rule not in _SCORES + _PASSES:
+        if self.rule not in HOLDS:
             raise ValueError(
-                f"claim {self.text!r}: no rule {self.rule!r}, but "
-                f"{', '.join(_SCORES + _PASSES)}."
+                f"claim {self.text!r}: no rule {self.rule!r}, but {', '.join(HOLDS)}."
             )
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a claim.
-
-    Attributes
-    ----------
-    claim : Claim
-        The claim.
-    verdict : str
-        One of the three words above.
-    reason : str
-        Its numbers.
-    opposite : bool
-        Whether the other system is `better` by the same rule.
-    share : float, optional
-        The difference, over the paper's size where the claim has one.
-    """
+    """What became of a claim: the word, its numbers, and the gain if it is of one."""
 
     claim: Claim
-    verdict: str
+    word: str
     reason: str
-    opposite: bool = False
-    share: float | None = None
-
-    @property
-    def percent(self) -> str:
-        """The share in words, empty where there is none."""
-        return "" if self.share is None else f"{100 * self.share:.0f} %"
+    gain: Gain | None = None
 
 
 def judge(
-    claims: Sequence[Claim], sets: Mapping[str, Runs], curves: Curves
+    claims: Sequence[Claim], scores: Scores, minimum: Mapping[str, float]
 ) -> list[Verdict]:
-    """Apply every claim's rule.
-
-    Arguments
-    ---------
-    claims : sequence of Claim
-        The claims; their tests are corrected together.
-    sets : mapping of str to dict
-        Scores by set, system and seed.
-    curves : dict
-        Rows a pass by system and seed, as `read_curves` returns them.
-
-    Returns
-    -------
-    list of Verdict
-        In the same order.
-    """
-    found: dict[tuple, Difference | None] = {}
-    for claim in claims:
-        if claim.rule in _SCORES:
-            for name in filter(None, (claim.set, claim.other_set)):
-                found[_key(claim, name)] = _gain(claim, sets.get(name, {}))
-    correct([entry for entry in found.values() if entry is not None])
+    """Apply every claim's rule; p values are corrected over all of these claims."""
+    on_clips = {claim.key for claim in claims if claim.rule not in _PASSES}
+    gains = {key: scores.gain(*key) for key in sorted(on_clips)}
+    correct([gain for gain in gains.values() if gain])
     return [
-        _on_passes(claim, curves)
+        _on_passes(claim, scores.curves, minimum[claim.column])
         if claim.rule in _PASSES
-        else _on_scores(
-            claim,
-            found[_key(claim, claim.set)],
-            found.get(_key(claim, claim.other_set)),
-        )
+        else _on_clips(claim, gains[claim.key], minimum[claim.column])
         for claim in claims
     ]
 
 
-def _key(claim: Claim, name: str) -> tuple:
-    return claim.system, claim.against, claim.column, name
-
-
-def _gain(claim: Claim, runs: Runs) -> Difference | None:
-    """Return what the system is better by: positive where it is."""
-    pair = runs.get(claim.system, {}), runs.get(claim.against, {})
-    if claim.column in LOWER_IS_BETTER:
-        pair = pair[::-1]
-    return difference(*pair, claim.column)
-
-
-def describe(gain: Difference) -> str:
-    """Return a difference in numbers."""
+def describe(gain: Gain) -> str:
+    """Return a gain in numbers, with its interval over clips."""
     low, high = gain.over_clips
     p = "p < 0.001" if gain.p < 0.001 else f"p = {gain.p:.3f}"
+    alike = sum(value * gain.mean > 0 for value in gain.by_training.values())
     return (
         f"{gain.mean:+.3f} [{low:+.3f}, {high:+.3f}], {p}, "
-        f"{gain.same_sign()} of {gain.seeds} seeds"
+        f"{alike} of {len(gain.by_training)} seeds"
     )
 
 
-def is_better(gain: Difference) -> bool:
-    """Return whether `better` holds of a difference whose positive sign is good."""
-    return gain.mean > 0 and _is_clear(gain)
+def is_better(gain: Gain, least: float, sign: int = 1) -> bool:
+    """Return whether `better` holds of a gain, or with sign -1 of the opposite one."""
+    return sign * gain.mean >= least and gain.all_of_sign(sign) and gain.p < 0.05
 
 
-def _is_clear(gain: Difference) -> bool:
-    return gain.same_sign() == gain.seeds and gain.p < 0.05
-
-
-def _within(gain: Difference, low: float, high: float) -> bool:
-    ends = [*gain.over_clips, *gain.by_seed.values()]
-    return all(low <= value <= high for value in ends)
-
-
-def _on_scores(
-    claim: Claim, gain: Difference | None, other: Difference | None
-) -> Verdict:
-    wanted = [gain, other] if claim.rule == "everywhere" else [gain]
-    if any(entry is None for entry in wanted):
-        return Verdict(claim, NOT_TESTABLE, "no scores of both systems")
-    if min(entry.seeds for entry in wanted) < LEAST_SEEDS:
-        return Verdict(
-            claim, NOT_TESTABLE, f"{gain.seeds} seed, {LEAST_SEEDS} are needed"
-        )
-    reason = describe(gain)
-    if claim.rule == "better":
-        holds = is_better(gain)
-    elif claim.rule == "not_worse":
-        holds = _within(gain, -claim.margin, math.inf)
+def _on_clips(claim: Claim, gain: Gain | None, least: float) -> Verdict:
+    if gain is None or len(gain.by_training) < 2:
+        return Verdict(claim, NO_SCORES, "")
+    ends = [*gain.over_clips, *gain.by_training.values()]
+    if claim.rule == "not_worse":
+        holds = min(ends[0], *ends[2:]) > -least
     elif claim.rule == "unmoved":
-        holds = _within(gain, -claim.margin, claim.margin)
-    elif claim.rule == "as_large":
-        holds = is_better(gain) and gain.over_clips[1] >= claim.size
+        holds = max(map(abs, ends)) < least
     else:
-        close = other.mean >= gain.mean - claim.margin
-        holds = gain.mean > 0 and is_better(other) and close
-        reason = f"{claim.other_set} {describe(other)}; {claim.set} {gain.mean:+.3f}"
-    word = REPRODUCED if holds else NOT_REPRODUCED
-    opposite = gain.mean < 0 and _is_clear(gain)
-    share = wanted[-1].mean / claim.size if claim.size else None
-    return Verdict(claim, word, reason, opposite, share)
+        holds = is_better(gain, least)
+    if claim.rule == "as_large":
+        lowest = min(gain.over_clips[0], gain.over_trainings[0])
+        holds = holds and lowest > claim.size - least
+    word = HOLDS[claim.rule] if holds else NOT_SHOWN
+    if is_better(gain, least, -1) and not holds:
+        word = OPPOSITE
+    return Verdict(claim, word, describe(gain), gain)
 
 
-def _on_passes(claim: Claim, curves: Curves) -> Verdict:
-    own, others = curves.get(claim.system, {}), curves.get(claim.against, {})
-    degrades = claim.rule == "degrades"
-    seeds = sorted(own if degrades else set(own) & set(others))
+def whole_passes(curve: pd.DataFrame) -> pd.DataFrame:
+    """Return the passes, from the first on, that lost no clip."""
+    lost = curve["clips"] < curve["clips"].iloc[0]
+    return curve[~lost.cummax()]
+
+
+def _on_passes(claim: Claim, curves: Mapping[str, Mapping], least: float) -> Verdict:
     sign = -1 if claim.column in LOWER_IS_BETTER else 1
-    holds, notes = [], []
-    for seed in seeds:
-        one = _values(own[seed], claim.column, sign)
-        if degrades:
-            if 0 not in one or len(one) < 3:
-                continue
-            best = max(one, key=one.get)
-            holds.append(best not in (0, max(one)))
-            notes.append(f"best at pass {best} of {max(one)}")
-            continue
-        two = _values(others[seed], claim.column, sign)
-        both = sorted(set(one) & set(two) - {0})
-        if not both or 1 not in both:
-            continue
-        if claim.rule == "peaks":
-            ahead = max(one.values()) - max(two.values())
-        else:
-            number = both[0] if claim.rule == "starts" else both[-1]
-            ahead = one[number] - two[number]
-        holds.append(ahead > 0)
-        place = f" at pass {both[-1]}" if claim.rule == "settles" else ""
-        notes.append(f"{ahead:+.3f}{place}")
-    if len(holds) < LEAST_SEEDS:
-        return Verdict(
-            claim,
-            NOT_TESTABLE,
-            f"passes of {len(holds)} seeds, {LEAST_SEEDS} are needed",
-        )
-    word = REPRODUCED if all(holds) else NOT_REPRODUCED
-    return Verdict(claim, word, f"by seed: {', '.join(notes)}")
-
-
-def _values(
-    curve: Sequence[Mapping[str, float]], column: str, sign: int
-) -> dict[int, float]:
-    return {
-        number: sign * row[column]
-        for number, row in whole_passes(curve).items()
-        if math.isfinite(row.get(column, math.nan))
+    own = {
+        system: {
+            seed: sign * whole_passes(curve)[claim.column].dropna()
+            for seed, curve in curves.get(system, {}).items()
+        }
+        for system in (claim.system, claim.against or claim.system)
     }
+    ours, theirs = own[claim.system], own[claim.against or claim.system]
+    seeds = sorted(ours.keys() & theirs.keys())
+    if len(seeds) < 2:
+        return Verdict(claim, NO_SCORES, "")
+    ahead = [_ahead(claim.rule, ours[seed], theirs[seed]) for seed in seeds]
+    holds = min(ahead) >= least
+    word = HOLDS[claim.rule] if holds else NOT_SHOWN
+    if max(ahead) <= -least:
+        word = OPPOSITE
+    return Verdict(claim, word, "by seed: " + ", ".join(f"{x:+.3f}" for x in ahead))
+
+
+def _ahead(rule: str, ours: pd.Series, theirs: pd.Series) -> float:
+    """Return what is to be no smaller than the minimum."""
+    if rule == "rises_then_falls":
+        return float(ours.max() - max(ours.iloc[0], ours.iloc[-1]))
+    if rule == "peaks":
+        return float(ours.drop(0).max() - theirs.drop(0).max())
+    passes = ours.index.intersection(theirs.index).drop(0)
+    number = passes[0] if rule == "starts" else passes[-1]
+    return float(ours[number] - theirs[number])

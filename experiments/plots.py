@@ -1,103 +1,64 @@
-"""Pictures of systems that were trained from several seeds."""
+"""Pictures of RESULTS.md."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from experiments.curves import Curves, mean_passes
-from experiments.tables import Differences, heading
+from experiments.gains import Scores
+from experiments.tables import Gains, mean_passes, named
 from speechbrain_mal.analysis.plots import figure
-from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
 
 _DPI = 80  # small files: they are committed
 
 
-def plot_seed_differences(
-    differences: Differences,
-    name: str,
-    systems: Sequence[str],
-    columns: Sequence[str],
-    control: str,
-    path: str | os.PathLike,
+def plot_gains(
+    gains: Mapping[str, Gains], columns: Sequence[str], name: str, path: Path
 ) -> None:
-    """Draw differences to the control in a set: bars over clips, a dot a seed.
-
-    Arguments
-    ---------
-    differences : dict
-        Differences by set, system and column.
-    name : str
-        Of the set.
-    systems, columns : sequence of str
-        Lines, and panels.
-    control : str
-        What they are differences to.
-    path : path
-        Picture to write.
-    """
-    drawing, axes = figure(len(columns), 1, 3.0, 0.9 + 0.28 * len(systems))
-    for axis, column in zip(axes.flat, columns, strict=True):
-        better = "lower" if column in LOWER_IS_BETTER else "higher"
-        axis.set_title(f"{heading(column)} ({better} is better)", size=7)
-        axis.axvline(0, color="black", linewidth=0.8)
-        for line, system in enumerate(systems):
-            found = differences.get((name, system, column))
-            if found is None:
-                continue
-            low, high = found.over_clips
-            if low == low:
-                axis.plot([low, high], [line, line], color="tab:blue", linewidth=3)
-            seeds = list(found.by_seed.values())
-            axis.plot(seeds, [line] * len(seeds), ".", color="black", markersize=5)
-        axis.set_yticks(range(len(systems)), systems, size=7)
-        axis.set_ylim(len(systems) - 0.5, -0.5)
-        axis.locator_params(axis="x", nbins=4)
-        axis.tick_params(axis="x", labelsize=7)
-    drawing.suptitle(
-        f"{name}: difference to {control}; bars: 95 % over clips, dots: seeds", size=8
-    )
+    """Draw gains, a row of panels a reference: bars over clips, a dot a training."""
+    rows = len(gains)
+    lines = max(len({system for system, _ in found}) for found in gains.values())
+    drawing, axes = figure(len(columns), rows, 3.0, 0.9 + 0.26 * lines)
+    for row, (against, found) in zip(axes, gains.items(), strict=True):
+        systems = list(dict.fromkeys(system for system, _ in found))
+        for axis, column, title in zip(row, columns, named(columns), strict=True):
+            axis.set_title(f"{title}, over {against}", size=7)
+            axis.axvline(0, color="black", linewidth=0.8)
+            for line, system in enumerate(systems):
+                if gain := found.get((system, column)):
+                    axis.plot(gain.over_clips, [line, line], "tab:blue", linewidth=3)
+                    dots = list(gain.by_training.values())
+                    axis.plot(dots, [line] * len(dots), "k.", markersize=5)
+            axis.set_yticks(range(len(systems)), systems, size=7)
+            axis.set_ylim(len(systems) - 0.5, -0.5)
+            axis.locator_params(axis="x", nbins=4)
+            axis.tick_params(axis="x", labelsize=7)
+    what = "gains; bars: 95 % over clips, clustered; dots: trainings"
+    drawing.suptitle(f"{name}, {what}", size=8)
     drawing.savefig(path, dpi=_DPI)
 
 
 def plot_curves(
-    curves: Curves, systems: Sequence[str], columns: Sequence[str], path: os.PathLike
+    scores: Scores, systems: Sequence[str], column: str, path: Path
 ) -> None:
-    """Draw scores against the number of passes: a curve a system, its seeds faint.
+    """Draw a score against the number of passes: a curve a system, its seeds faint.
 
     A curve ends where a seed lost a clip.
-
-    Arguments
-    ---------
-    curves : dict
-        Rows a pass by system and seed.
-    systems, columns : sequence of str
-        Curves, and panels.
-    path : path
-        Picture to write.
     """
-    drawing, axes = figure(len(columns), 1, 4.5, 3.4)
-    last = 1
-    for axis, column in zip(axes.flat, columns, strict=True):
-        for number, system in enumerate(systems):
-            means = mean_passes(curves.get(system, {}), column)
-            if not means:
-                continue
-            last, color = max(last, *means), f"C{number}"
-            for curve in curves[system].values():
-                values = [row[column] for row in curve if row["pass"] in means]
-                axis.plot(list(means), values, color=color, alpha=0.3, linewidth=0.8)
-            axis.plot(
-                list(means),
-                list(means.values()),
-                "o-",
-                color=color,
-                markersize=3,
-                label=system,
-            )
-        axis.set_xscale("symlog", linthresh=10)
-        ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300) if tick <= last]
-        axis.set_xticks(ticks, ticks)
-        axis.set_xlabel("passes", size=8)
-        axis.set_title(heading(column), size=9)
-        axis.tick_params(labelsize=7)
-    axes.flat[0].legend(fontsize=7)
+    drawing, axes = figure(1, 1, 4.5, 3.4)
+    axis, last = axes.flat[0], 1
+    for number, system in enumerate(systems):
+        means = mean_passes(scores, system, column)
+        if not means:
+            continue
+        last, color = max(last, *means), f"C{number}"
+        for curve in scores.curves[system].values():
+            seed = curve.loc[list(means), column]
+            axis.plot(seed.index, seed, color=color, alpha=0.3, linewidth=0.8)
+        axis.plot(*zip(*means.items(), strict=True), "o-", color=color, label=system)
+    axis.set_xscale("symlog", linthresh=10)
+    ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300) if tick <= last]
+    axis.set_xticks(ticks, ticks)
+    axis.set_xlabel("passes", size=8)
+    axis.set_title(named([column])[0], size=9)
+    axis.tick_params(labelsize=7)
+    axis.legend(fontsize=7)
     drawing.savefig(path, dpi=_DPI)

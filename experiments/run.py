@@ -1,7 +1,7 @@
 """Run an experiment: train its systems, enhance, score, iterate; what is left of it.
 
-> python -m experiments.run experiments/minibank.yaml --data_folder minibank --plan
-> python -m experiments.run experiments/minibank.yaml --data_folder minibank
+> python -m experiments.run --data_folder minibank --plan
+> python -m experiments.run --data_folder minibank --only 1234 testset oodset
 
 Stopped anywhere, the same command goes on. Several may run at once: each step is done
 by one of them. Exit status: 0 when all is done, 1 when a step failed, 2 for wrong
@@ -16,46 +16,33 @@ from pathlib import Path
 
 import torch
 
-from experiments.definition import chosen, read_experiment
-from experiments.paths import RunPaths
+from experiments.definition import choose, read_experiment
+from experiments.machine import Machine
 from experiments.plan import experiment_steps
 from experiments.steps import plan, run_steps
 from speechbrain_mal.cli.scoring import metric_options
-from speechbrain_mal.metrics.registry import METRICS, versions
+from speechbrain_mal.metrics.registry import METRICS, check_metrics, versions
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 
 
 def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("experiment", type=Path, help="YAML file")
-    parser.add_argument("--data_folder", type=Path, required=True)
-    parser.add_argument(
-        "--output", type=Path, default=Path("results"), help="of runs and clips"
-    )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=ROOT / "experiments" / "scores" / "first",
-        help="of scores and records (default: experiments/scores/first)",
-    )
-    parser.add_argument("--plan", action="store_true", help="print the plan and stop")
-    parser.add_argument(
-        "--only", nargs="+", default=[], metavar="SEED|SYSTEM", help="do no others"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=1, help="processes that enhance and score (1)"
-    )
-    parser.add_argument("--device", help="default: cuda where there is one, or cpu")
-    parser.add_argument("--wavlm_source", help="folder or hub id, for wavlm systems")
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="METRIC.NAME=VALUE",
-        help="of a metric, such as nisqa.weights=nisqa.tar; may be repeated",
-    )
+    add = parser.add_argument
+    add("experiment", type=Path, nargs="?", default=HERE / "minibank.yaml")
+    add("--data_folder", type=Path, required=True)
+    add("--output", type=Path, default=Path("results"), help="of runs and clips")
+    scores = HERE / "scores" / "first"
+    add("--scores", type=Path, default=scores, help="folder of scores and records")
+    add("--plan", action="store_true", help="print the plan and stop")
+    add("--only", nargs="+", default=[], metavar="SEED|SYSTEM|SET", help="no others")
+    add("--jobs", type=int, default=1, help="processes that enhance and score (1)")
+    add("--device", help="default: cuda where there is one, or cpu")
+    add("--wavlm_source", help="folder or hub id, for wavlm systems")
+    option = {"default": [], "metavar": "METRIC.NAME=VALUE"}
+    add("--option", action="append", help="nisqa.weights=nisqa.tar, say", **option)
     return parser.parse_args()
 
 
@@ -69,58 +56,52 @@ def commit() -> str:
     return head.stdout.strip() + "+" * subprocess.run(changed).returncode
 
 
+def machine_of(options: argparse.Namespace) -> Machine:
+    """Return what the command line says of the machine, paths absolute."""
+    given = {"wavlm_source": options.wavlm_source} if options.wavlm_source else {}
+    further = metric_options(options.option)
+    for name, values in further.items():
+        key = METRICS[name].file
+        if key in values:
+            values[key] = given[f"{name}_{key}"] = str(Path(values[key]).resolve())
+    folders = (options.data_folder, options.output, options.scores)
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    paths = (path.resolve() for path in folders)
+    return Machine(ROOT, *paths, device, options.jobs, given, further)
+
+
 def main() -> int:
     """Print the plan, then carry it out."""
     options = arguments()
     try:
         experiment = read_experiment(options.experiment)
-        further = metric_options(options.option)
-        given = {"wavlm_source": options.wavlm_source}
-        systems, seeds, skipped = chosen(experiment, options.only, given)
+        check_metrics(experiment.metrics(), metric_options(options.option))
+        machine = machine_of(options)
+        choice = choose(experiment, options.only, machine.given)
         if not options.data_folder.is_dir():
             raise ValueError(f"--data_folder {options.data_folder} is not a folder.")
     except (ValueError, OSError) as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        print(f"experiments.run: {error}", file=sys.stderr)
         return 2
-    given = {key: value for key, value in given.items() if value}
-    for name, values in further.items():
-        if METRICS[name].file in values:
-            path = str(Path(values[METRICS[name].file]).resolve())
-            given[f"{name}_{METRICS[name].file}"] = path
-            values[METRICS[name].file] = path
-        experiment.metric_options.setdefault(name, {}).update(values)
-    place = RunPaths(
-        root=ROOT,
-        data_folder=options.data_folder.resolve(),
-        output=options.output.resolve(),
-        results=options.results.resolve(),
-        device=options.device or ("cuda" if torch.cuda.is_available() else "cpu"),
-        jobs=options.jobs,
-        given=given,
-    )
-    steps = experiment_steps(experiment, place, systems, seeds)
-    print(plan(steps, place.results / "records"))
-    for name, reason in skipped.items():
+    steps = experiment_steps(experiment, machine, choice)
+    print(plan(steps, machine.scores / "records"))
+    for name, reason in choice.left_out.items():
         print(f"      left out  {name}: {reason}")
     if options.plan:
         return 0
-    outcome = run_steps(
-        steps,
-        lambda line: print(line, flush=True),
-        device=place.device,
-        commit=commit(),
-        versions={
-            **versions(experiment.metrics),
-            **{name: metadata.version(name) for name in ("torch", "speechbrain")},
-        },
-    )
-    print(f"{len(outcome.done)} of {len(steps)} steps are done.")
-    for name, reason in {**outcome.failed, **outcome.left}.items():
-        kind = "failed" if name in outcome.failed else "left"
-        print(f"{kind}: {name}: {reason}", file=sys.stderr)
-    if outcome.failed:
-        return 1
-    return 3 if outcome.left else 0
+    packages = {name: metadata.version(name) for name in ("torch", "speechbrain")}
+    facts = {
+        "device": machine.device,
+        "commit": commit(),
+        "versions": {**versions(experiment.metrics()), **packages},
+    }
+    rest = run_steps(steps, lambda line: print(line, flush=True), **facts)
+    done = sum(step.is_done() for step in steps)
+    print(f"{done} of {len(steps)} steps are done.")
+    for kind, found in rest._asdict().items():
+        for name, reason in found.items():
+            print(f"{kind}: {name}: {reason}", file=sys.stderr)
+    return 1 if rest.failed else 3 if rest.left else 0
 
 
 if __name__ == "__main__":

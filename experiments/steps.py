@@ -12,119 +12,46 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from speechbrain_mal.files import write_text
 
 
 @dataclass(frozen=True)
 class Step:
-    """One piece of work.
+    """One piece of work."""
 
-    Attributes
-    ----------
-    name : str
-        Unique, such as `mal_dynamic/1234/train`.
-    kinds : tuple of str
-        What its wall time is estimated from: that of steps with the first kind that
-        any recorded step shares.
-    record : Path
-        JSON file that says that it is done, and how.
-    lock : Path
-        File that a process holds while it works on the step.
-    settings : dict
-        What the products depend on, as JSON can hold it.
-    products : tuple of Path
-        Files and folders that are there when it is done.
-    needs : tuple of Step
-        Steps that come first.
-    run : callable
-        Does it, or goes on with it. Takes the descriptor of the lock, which a child
-        process inherits that shall hold it, too; returns facts for the record.
-    """
+    name: str  # unique, such as mal_dynamic/1234/train
+    kinds: tuple[str, ...]  # its time is that of recorded steps of the first known one
+    record: Path  # JSON that says that it is done, and how
+    lock: Path  # held by the process that works on it
+    settings: dict  # what the products depend on, as JSON can hold it
+    products: tuple[Path, ...]  # files and folders that are there when it is done
+    needs: tuple["Step", ...]  # steps that come first
+    run: Callable[[int], dict]  # takes the lock's descriptor, returns facts to record
 
-    name: str
-    kinds: tuple[str, ...]
-    record: Path
-    lock: Path
-    settings: dict
-    products: tuple[Path, ...]
-    needs: tuple["Step", ...]
-    run: Callable[[int], dict]
-
-
-@dataclass
-class Outcome:
-    """What became of steps, by name: done before or now, failed, or left to others.
-
-    Attributes
-    ----------
-    done : list of str
-        All that are done.
-    failed : dict of str to str
-        Those that failed now, and why.
-    left : dict of str to str
-        Those that could not start, and why.
-    """
-
-    done: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    left: dict[str, str] = field(default_factory=dict)
-
-
-def read_record(step: Step) -> dict | None:
-    """Return the record of a step, None where there is none that can be read."""
-    try:
-        return json.loads(step.record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def is_done(step: Step) -> bool:
-    """Return whether a step and all it needs are done, and belong together."""
-    record = read_record(step)
-    return (
-        record is not None
-        and all(is_done(needed) for needed in step.needs)
-        and record.get("settings") == step.settings
-        and record.get("needs") == _ids(step.needs)
-        and all(product.exists() for product in step.products)
-    )
-
-
-def _ids(steps: Sequence[Step]) -> dict[str, str | None]:
-    return {step.name: (read_record(step) or {}).get("id") for step in steps}
-
-
-def estimates(steps: Sequence[Step], records: Path) -> dict[str, float | None]:
-    """Return how long each step will take in seconds, None where that is not known.
-
-    Arguments
-    ---------
-    steps : sequence of Step
-        The steps.
-    records : Path
-        Folder with the records of all steps so far, in any depth. Those of steps that
-        went on where an earlier call had stopped don't say how long one takes.
-    """
-    known: dict[str, list[float]] = {}
-    for path in sorted(records.rglob("*.json")):
+    def recorded(self) -> dict[str, Any]:
+        """Return the record, empty where there is none that can be read."""
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            seconds = record["wall_seconds"] if record["whole"] else None
-            kinds = record["kinds"]
-        except (ValueError, KeyError, TypeError):
-            continue
-        for kind in kinds if seconds is not None else ():
-            known.setdefault(kind, []).append(seconds)
-    return {
-        step.name: next(
-            (statistics.median(known[kind]) for kind in step.kinds if kind in known),
-            None,
+            return json.loads(self.record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def needed(self) -> dict[str, str | None]:
+        """Return which results of other steps it rests on now."""
+        return {step.name: step.recorded().get("id") for step in self.needs}
+
+    def is_done(self) -> bool:
+        """Return whether it and all it needs are done, and belong together."""
+        record = self.recorded()
+        return (
+            all(step.is_done() for step in self.needs)
+            and record.get("settings") == self.settings
+            and record.get("needs") == self.needed()
+            and all(product.exists() for product in self.products)
         )
-        for step in steps
-    }
 
 
 def duration(seconds: float) -> str:
@@ -141,23 +68,29 @@ def duration(seconds: float) -> str:
 
 
 def plan(steps: Sequence[Step], records: Path) -> str:
-    """Return what is done, what is left, and how long that takes, line by line."""
-    expected = estimates(steps, records)
-    done = {step.name for step in steps if is_done(step)}
-    lines = []
+    """Return what is done, what is left, and how long that takes, line by line.
+
+    By the records in a folder, of any depth; those of steps that went on where an
+    earlier call had stopped don't say how long one takes.
+    """
+    known: dict[str, list[float]] = {}
+    for path in sorted(records.rglob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for kind in record["kinds"] if record["whole"] else ():
+            known.setdefault(kind, []).append(record["wall_seconds"])
+    lines, left = [], []
     for step in steps:
-        seconds = expected[step.name]
-        about = "unknown" if seconds is None else f"about {duration(seconds)}"
-        lines.append(f"{'done' if step.name in done else about:>14}  {step.name}")
-    left = [step for step in steps if step.name not in done]
-    seconds = [expected[step.name] for step in left]
-    total = duration(sum(value for value in seconds if value is not None))
-    unknown = seconds.count(None)
-    lines.append(
-        f"{len(done)} done, {len(left)} left: {total}"
-        + (f" and {unknown} of unknown duration" if unknown else "")
-    )
-    return "\n".join(lines)
+        if step.is_done():
+            lines.append(f"{'done':>14}  {step.name}")
+            continue
+        found = [known[kind] for kind in step.kinds if kind in known]
+        left.append(statistics.median(found[0]) if found else None)
+        about = f"about {duration(left[-1])}" if found else "unknown"
+        lines.append(f"{about:>14}  {step.name}")
+    total, unknown = duration(sum(filter(None, left))), left.count(None)
+    further = f" and {unknown} of unknown duration" if unknown else ""
+    done = len(steps) - len(left)
+    return "\n".join([*lines, f"{done} done, {len(left)} left: {total}{further}"])
 
 
 @contextmanager
@@ -178,61 +111,55 @@ def locked(path: Path) -> Iterator[int | None]:
         yield file.fileno()
 
 
+class Rest(NamedTuple):
+    """Steps that are not done after all, and why: failed, or had to wait."""
+
+    failed: dict[str, str]
+    left: dict[str, str]
+
+
 def run_steps(
     steps: Sequence[Step], say: Callable[[str], None], **facts: object
-) -> Outcome:
+) -> Rest:
     """Do what is left, in order; what fails is named, and the rest goes on.
+
+    Each step stands behind those it needs; every record gets the `facts`, too.
 
     Steps that other processes work on are passed over, and looked at again as long as
     there is something else to do.
-
-    Arguments
-    ---------
-    steps : sequence of Step
-        Each behind those it needs.
-    say : callable
-        Takes a line for whoever watches.
-    **facts
-        What else every record holds.
     """
-    outcome, going = Outcome(), True
+    rest, going = Rest({}, {}), True
     while going:
-        going, outcome.left = False, {}
+        going = False
+        rest.left.clear()
         for step in steps:
-            if step.name in outcome.failed or is_done(step):
+            if step.name in rest.failed or step.is_done():
                 continue
-            if waits := [needed.name for needed in step.needs if not is_done(needed)]:
-                outcome.left[step.name] = f"needs {', '.join(waits)}"
+            if waits := [need.name for need in step.needs if not need.is_done()]:
+                rest.left[step.name] = f"needs {', '.join(waits)}"
                 continue
             with locked(step.lock) as descriptor:
                 if descriptor is None:
-                    outcome.left[step.name] = "another process is at it"
-                elif not is_done(step):
+                    rest.left[step.name] = "another process is at it"
+                elif not step.is_done():
                     going = True
                     say(f"{step.name} ...")
-                    _do(step, descriptor, outcome, say, facts)
-    outcome.done = [step.name for step in steps if is_done(step)]
-    return outcome
+                    try:
+                        seconds = _do(step, descriptor, facts)
+                        say(f"{step.name} done in {duration(seconds)}")
+                    except Exception as error:  # of one step: the others go on
+                        rest.failed[step.name] = f"{type(error).__name__}: {error}"
+                        say(f"{step.name} failed: {rest.failed[step.name]}")
+    return rest
 
 
-def _do(
-    step: Step,
-    descriptor: int,
-    outcome: Outcome,
-    say: Callable[[str], None],
-    facts: dict,
-) -> None:
-    """Do one step and write its record."""
+def _do(step: Step, descriptor: int, facts: dict) -> float:
+    """Do one step and write its record; return how many seconds that took."""
     started = step.lock.with_suffix(".started")
     whole = not started.exists()
     started.touch()
-    needs, start = _ids(step.needs), time.monotonic()
-    try:
-        found = step.run(descriptor)
-    except Exception as error:  # of one step: the others go on
-        outcome.failed[step.name] = f"{type(error).__name__}: {error}"
-        say(f"{step.name} failed: {outcome.failed[step.name]}")
-        return
+    needs, start = step.needed(), time.monotonic()
+    found = step.run(descriptor)
     seconds = time.monotonic() - start
     record = {
         "id": uuid.uuid4().hex,
@@ -247,4 +174,4 @@ def _do(
     step.record.parent.mkdir(parents=True, exist_ok=True)
     write_text(step.record, json.dumps(record, indent=2) + "\n")
     started.unlink()
-    say(f"{step.name} done in {duration(seconds)}")
+    return seconds

@@ -1,207 +1,143 @@
-"""Tables of systems that were trained from several seeds, as Markdown."""
+"""Tables of RESULTS.md, as Markdown."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from experiments.claims import NOT_REPRODUCED, Verdict
-from experiments.curves import Curves, mean_passes
+import numpy as np
+
+from experiments.claims import Verdict, describe, is_better, whole_passes
 from experiments.definition import NOISY
-from experiments.seeds import (
-    Difference,
-    Runs,
-    seed_means,
-    t_interval,
-)
-from speechbrain_mal.analysis.comparison import table_head, table_line
-from speechbrain_mal.metrics.registry import HEADINGS, LOWER_IS_BETTER
+from experiments.gains import Gain, Scores, t_interval
+from speechbrain_mal.metrics.registry import HEADINGS
 
-MISSING = "missing"
-Differences = dict[tuple[str, str, str], Difference]  # by set, system and column
+Gains = dict[tuple[str, str], Gain]  # by system and column
 
 
-def heading(column: str) -> str:
-    """Return how a table names a column."""
-    return HEADINGS.get(column, column)
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -> str:
+    """Return a table; its first `text` columns stand to the left, numbers to the right.
+
+    Example
+    -------
+    >>> print(markdown(["system", "PESQ"], [["a", "2.1"]]))
+    | system | PESQ |
+    | --- | ---: |
+    | a | 2.1 |
+    """
+    rule = ["---"] * text + ["---:"] * (len(head) - text)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+
+
+def named(columns: Sequence[str]) -> list[str]:
+    """Return how tables name columns."""
+    return [HEADINGS.get(column, column) for column in columns]
+
+
+def interval(mean: float, ends: tuple[float, float]) -> str:
+    """Return a mean with its interval, signed."""
+    return f"{mean:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}]"
 
 
 def means_table(
-    runs: Runs, systems: Sequence[str], columns: Sequence[str], seeds: Sequence[str]
-) -> list[str]:
-    """Return means over seeds, with what is missing named.
-
-    Arguments
-    ---------
-    runs : dict
-        Scores by system and seed.
-    systems, columns, seeds : sequence of str
-        Rows, columns, and the seeds that there should be.
-    """
-    lines = table_head(["system", "seeds", *map(heading, columns)])
+    scores: Scores, kind: str, name: str, systems: Sequence[str], columns: Sequence[str]
+) -> str:
+    """Return each system's mean over trainings, ± half of Student's 95 % interval."""
+    rows = []
     for system in (NOISY, *systems):
-        found = runs.get(system, {})
-        if system != NOISY:
-            found = {seed: found[seed] for seed in seeds if seed in found}
-        if not found:
-            lines.append(table_line([system, "0", *[MISSING] * len(columns)]))
+        found = [list(scores.means(kind, name, system, c).values()) for c in columns]
+        if not any(found):
             continue
-        cells = [system, "" if system == NOISY else f"{len(found)} of {len(seeds)}"]
+        number = "" if system == NOISY else str(max(map(len, found)))
+        rows.append([system, number, *map(_mean, found)])
+    return markdown(["system", "seeds", *named(columns)], rows)
+
+
+def _mean(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return "".join(f"{value:.3f}" for value in values)
+    return f"{np.mean(values):.3f} ± {np.ptp(t_interval(values)) / 2:.3f}"
+
+
+def gains_table(
+    gains: Gains, columns: Sequence[str], minimum: Mapping[str, float]
+) -> str:
+    """Return gains, a row a system; bold where `better` or its opposite holds."""
+    rows = []
+    for system in dict.fromkeys(system for system, _ in gains):
+        row = [system]
         for column in columns:
-            values = list(seed_means(found, column).values())
-            cells.append(_mean(*t_interval(values)) if values else MISSING)
-        lines.append(table_line(cells))
-    return lines
+            gain = gains.get((system, column))
+            cell = f"{gain.mean:+.3f}" if gain else ""
+            if gain and any(is_better(gain, minimum[column], s) for s in (1, -1)):
+                cell = f"**{cell}**"
+            row.append(cell)
+        rows.append(row)
+    return markdown(["system", *named(columns)], rows)
 
 
-def _mean(mean: float, low: float, high: float) -> str:
-    if math.isnan(low):
-        return f"{mean:.3f}"
-    return f"{mean:.3f} ± {high - mean:.3f}"
+def trainings_table(
+    scores: Scores, pairs: Sequence[Sequence[str]], columns: Sequence[str]
+) -> str:
+    """Return gains of both rounds together, with their intervals over trainings."""
+    rows = []
+    for name, system, against in pairs:
+        found = [scores.gain("both", name, system, against, c) for c in columns]
+        if all(found):
+            number = str(len(found[0].by_training))
+            cells = [interval(gain.mean, gain.over_trainings) for gain in found]
+            rows.append([f"{system} over {against}, {name}", number, *cells])
+    return markdown(["gain", "trainings", *named(columns)], rows)
 
 
-def overview_table(
-    differences: Differences,
-    name: str,
-    columns: Sequence[str],
-    systems: Sequence[str],
-) -> list[str]:
-    """Return the differences of a set: a row a system, a column a score."""
-    lines = table_head(
-        ["system", *(heading(c) + " ↓" * (c in LOWER_IS_BETTER) for c in columns)]
-    )
-    for system in systems:
-        cells = [system]
-        for column in columns:
-            found = differences.get((name, system, column))
-            if found is None:
-                cells.append("")
-                continue
-            mark = "**" if found.p < 0.05 else ""
-            sign = f"{found.same_sign()}/{found.seeds}"
-            cells.append(f"{mark}{found.mean:+.3f}{mark} ({sign})")
-        lines.append(table_line(cells))
-    return lines
-
-
-def differences_table(
-    differences: Differences, name: str, column: str, systems: Sequence[str]
-) -> list[str]:
-    """Return the differences of a set in one column, of the systems that have one."""
-    lines = table_head(
-        ["system", "difference", "95 % over clips", "p", "95 % over seeds", "by seed"]
-    )
-    for system in systems:
-        found = differences.get((name, system, column))
-        if found is None:
-            continue
-        p = "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
-        mark = "**" if found.p < 0.05 else ""
-        lines.append(
-            table_line(
-                [
-                    system,
-                    f"{mark}{found.mean:+.3f}{mark}",
-                    _interval(found.over_clips),
-                    p,
-                    _interval(found.over_seeds),
-                    ", ".join(f"{value:+.3f}" for value in found.by_seed.values()),
-                ]
-            )
-        )
-    return lines
-
-
-def _interval(ends: tuple[float, float]) -> str:
-    if math.isnan(ends[0]):
-        return "needs two"
-    return f"[{ends[0]:+.3f}, {ends[1]:+.3f}]"
-
-
-def paper_table(
-    paper: Mapping[str, Mapping], differences: Differences, control: str
-) -> list[str]:
-    """Return the paper's differences to its control beside ours.
-
-    Arguments
-    ---------
-    paper : mapping
-        `scores`, the paper's by its own column, by system; `systems`, how ours are
-        called there; `columns`, our set and column by the paper's column.
-    differences : dict
-        Ours.
-    control : str
-        Our name of the control.
-    """
-    columns, names, theirs = paper["columns"], paper["systems"], paper["scores"]
-    lines = table_head(["system", *columns])
-    for system, name in names.items():
-        if system == control:
-            continue
-        cells = [system]
-        for column, (where, ours) in columns.items():
-            there, reference = (
-                theirs[row].get(column, math.nan) for row in (name, names[control])
-            )
-            found = differences.get((where, system, ours))
-            here = MISSING if found is None else f"{found.mean:+.2f}"
-            gain = there - reference
-            cells.append(f"{'–' if math.isnan(gain) else f'{gain:+.2f}'} / {here}")
-        lines.append(table_line(cells))
-    return lines
-
-
-def verdicts_table(verdicts: Sequence[Verdict]) -> list[str]:
+def verdicts_table(verdicts: Sequence[Verdict]) -> str:
     """Return claims with their verdicts and numbers."""
     head = ["claim", "paper", "rule", "verdict", "here", "of the paper's size"]
-    lines = [table_line(head), table_line(["---"] * 5 + ["---:"])]
+    rows = []
     for entry in verdicts:
-        claim = entry.claim
-        rule = f"`{claim.rule}`" + (f" {claim.margin:g}" if claim.margin else "")
-        verdict = f"**{entry.verdict}**"
-        if entry.opposite and entry.verdict == NOT_REPRODUCED:
-            verdict += ": the opposite holds"
-        cells = [claim.text, claim.paper, rule, verdict, entry.reason, entry.percent]
-        lines.append(table_line(cells))
-    return lines
+        claim, gain = entry.claim, entry.gain
+        share = f"{100 * gain.mean / claim.size:.0f} %" if gain and claim.size else ""
+        row = [claim.text, claim.paper, f"`{claim.rule}`", f"**{entry.word}**"]
+        rows.append([*row, entry.reason, share])
+    return markdown(head, rows, 5)
 
 
-def passes_table(curves: Curves, systems: Sequence[str], column: str) -> list[str]:
+def paper_table(paper: Mapping[str, Any], scores: Scores, control: str) -> str:
+    """Return the paper's gains over its control beside ours."""
+    rows, theirs = [], paper["scores"]
+    for system, name in paper["systems"].items():
+        if system == control:
+            continue
+        row = [system]
+        for column, (where, ours) in paper["columns"].items():
+            values = [theirs[n][column] for n in (name, paper["systems"][control])]
+            sign = -1 if column in paper["lower_is_better"] else 1
+            gain = scores.gain("first", where, system, control, ours)
+            here = f"{gain.mean:+.2f}" if gain else "–"
+            row.append(f"{sign * (values[0] - values[1]):+.2f} / {here}")
+        rows.append(row)
+    return markdown(["system", *paper["columns"]], rows)
+
+
+def passes_table(scores: Scores, systems: Sequence[str], column: str) -> str:
     """Return means over seeds by pass; a number where all seeds kept all clips."""
-    found = {system: mean_passes(curves.get(system, {}), column) for system in systems}
+    found = {system: mean_passes(scores, system, column) for system in systems}
     passes = sorted({number for means in found.values() for number in means})
-    lines = table_head(["system", "seeds", *map(str, passes)])
-    for system, means in found.items():
-        cells = (f"{means[number]:.2f}" if number in means else "" for number in passes)
-        lines.append(table_line([system, str(len(curves.get(system, {}))), *cells]))
-    return lines
+    rows = [
+        [system, *(f"{means[n]:.2f}" if n in means else "" for n in passes)]
+        for system, means in found.items()
+    ]
+    return markdown(["system", *map(str, passes)], rows)
 
 
-def runs_table(
-    records: Mapping[tuple[str, str], Mapping], systems: Sequence[str]
-) -> list[str]:
-    """Return the epoch that each run's test took, and its validation scores."""
-    keys = list(
-        dict.fromkeys(
-            key
-            for record in records.values()
-            for key in record["validation"]
-            if key != "loss"
-        )
-    )
-    lines = table_head(["run", "best epoch", *(f"valid {key}" for key in keys), "min"])
-    for system in systems:
-        for (name, seed), record in records.items():
-            if name != system:
-                continue
-            scores = (record["validation"].get(key) for key in keys)
-            minutes = f"{record['wall_seconds'] / 60:.0f}"
-            lines.append(
-                table_line(
-                    [
-                        f"{system}, {seed}",
-                        str(record["best_epoch"]),
-                        *("" if value is None else f"{value:.3f}" for value in scores),
-                        minutes if record["whole"] else f"{minutes}, the last piece",
-                    ]
-                )
-            )
-    return lines
+def mean_passes(scores: Scores, system: str, column: str) -> dict[int, float]:
+    """Return means over seeds, by pass: of the passes in which no seed lost a clip."""
+    curves = [whole_passes(c)[column] for c in scores.curves.get(system, {}).values()]
+    return (sum(curves) / len(curves)).dropna().to_dict() if curves else {}
+
+
+def sweep_table(rows: Mapping[str, Sequence[Gain]], columns: Sequence[str]) -> str:
+    """Return settings with their gains, the first with its interval."""
+    lines = [
+        [name, describe(first), *(f"{gain.mean:+.3f}" for gain in further)]
+        for name, (first, *further) in rows.items()
+    ]
+    return markdown(["setting", *named(columns)], lines, 2)

@@ -10,40 +10,25 @@ from typing import Any
 
 import yaml
 
-from experiments.definition import Experiment, System
-from experiments.paths import RunPaths
-from experiments.steps import Step, read_record
+from experiments.definition import Experiment
+from experiments.machine import Machine
+from experiments.steps import Step
 from speechbrain_mal.export.runs import read_run
 from speechbrain_mal.files import write_text
 
-LOG = "run_log.txt"
-# What of a run may change when it goes on: nothing of the training depends on it.
-_OF_THE_TEST = {"test_from", "test_metrics", "metric_jobs", "enhanced_folder"}
+# May change when a run goes on: its name, and what is of the test alone.
+_FREE = {"system", "test_from", "test_metrics", "metric_jobs", "enhanced_folder"}
 
 
 def train(
     experiment: Experiment,
-    place: RunPaths,
-    system: System,
+    machine: Machine,
+    system: str,
     seed: int,
     needs: Sequence[Step],
     lock: int,
 ) -> dict[str, Any]:
     """Run the recipe, or go on with it, and return what came of it.
-
-    Arguments
-    ---------
-    experiment, place, system, seed
-        What to train, and where.
-    needs : sequence of Step
-        The baseline's training, for a system that starts from it.
-    lock : int
-        Descriptor that the training inherits.
-
-    Returns
-    -------
-    dict
-        Command, best epoch, validation scores.
 
     Raises
     ------
@@ -52,42 +37,37 @@ def train(
     RuntimeError
         When the recipe fails; its last words.
     """
-    folder = place.run(system.name, seed)
+    folder = machine.run(system, seed)
     begun = (folder / "save").exists()  # by hand, or before a kill
     folder.mkdir(parents=True, exist_ok=True)
-    overrides = experiment.overrides(system, seed)
-    _check_settings(folder, overrides)
-    start = {step.name: (read_record(step) or {}).get("id") for step in needs}
-    _check_start(folder, start)
-    recipe = place.root / experiment.recipe
-    overrides = {
-        **recipe_flags(system.recipe, place.root, recipe),
-        **overrides,
-        "data_folder": str(place.data_folder),
+    flags = experiment.flags(system, seed)
+    check_run(folder, flags, {s.name: s.recorded().get("id") for s in needs})
+    recipe = machine.root / experiment.recipe
+    flags |= {
+        "data_folder": str(machine.data_folder),
         "output_folder": str(folder),
-        "metric_jobs": place.jobs,
+        "metric_jobs": machine.jobs,
     }
-    if system.needs:
-        overrides[system.needs] = place.given[system.needs]
+    if flags.get("loss_file"):
+        flags["loss_file"] = os.path.normpath(recipe / flags["loss_file"])
+    if need := experiment.needs.get(system):
+        flags[need] = machine.given[need]
     if needs:
-        overrides["number_of_epochs"] = 0
-        overrides["baseline_folder"] = str(place.run(experiment.baseline, seed))
-    file = recipe / "hparams" / "train.yaml"
-    command = [sys.executable, str(recipe / "train.py"), str(file), "--noprogressbar"]
-    command.append(f"--device={place.device}")
+        flags["baseline_folder"] = str(machine.run(experiment.baseline, seed))
+    command = [sys.executable, recipe / "train.py", recipe / "hparams" / "train.yaml"]
+    command += ["--noprogressbar", f"--device={machine.device}"]
     command += [
-        f"--{key}={json.dumps(value)}"
-        if not isinstance(value, str)
-        else f"--{key}={value}"
-        for key, value in overrides.items()
+        f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in flags.items()
     ]
-    _call(command, place, folder / LOG, lock)
+    command = [str(word) for word in command]
+    _call(command, machine.root, folder / "run_log.txt", lock)
     meta = read_run(folder).checkpoint.meta
     return {
         **({"whole": False} if begun else {}),
-        "command": place.symbolic(" ".join(["python", *command[1:]])),
+        "command": machine.symbolic(" ".join(["python", *command[1:]])),
         "best_epoch": meta["epoch"],
-        "chosen_by": overrides.get("ckpt_metric", ""),
+        "chosen_by": flags.get("ckpt_metric", ""),
         "validation": {
             key: value
             for key, value in meta.items()
@@ -96,9 +76,9 @@ def train(
     }
 
 
-def _call(command: list[str], place: RunPaths, log: Path, lock: int) -> None:
+def _call(command: list[str], root: Path, log: Path, lock: int) -> None:
     """Run a command, with what it says in a log."""
-    paths = [str(place.root), os.environ.get("PYTHONPATH", "")]
+    paths = [str(root), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with open(log, "a", encoding="utf-8") as file:
         done = subprocess.run(
@@ -107,7 +87,7 @@ def _call(command: list[str], place: RunPaths, log: Path, lock: int) -> None:
             stdout=file,
             stderr=subprocess.STDOUT,
             env=environment,
-            cwd=place.root,
+            cwd=root,
             pass_fds=[lock],
         )
     if done.returncode:
@@ -118,15 +98,23 @@ def _call(command: list[str], place: RunPaths, log: Path, lock: int) -> None:
         )
 
 
-def _check_settings(folder: Path, overrides: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run that has other settings."""
+def check_run(
+    folder: Path, flags: Mapping[str, Any], start: Mapping[str, str | None]
+) -> None:
+    """Refuse to go on with a run that has other settings, or another baseline.
+
+    Raises
+    ------
+    ValueError
+        Naming the folder, and the setting.
+    """
     file = folder / "hyperparams.yaml"
-    if not file.exists():
-        return
-    root = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
-    nodes = {key.value: value for key, value in root.value}
-    for key, value in overrides.items():
-        if key in _OF_THE_TEST or isinstance(value, dict) or key not in nodes:
+    nodes = {}
+    if file.exists():
+        root = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
+        nodes = {key.value: value for key, value in root.value}
+    for key, value in flags.items():
+        if key in _FREE or key not in nodes:
             continue
         known = yaml.safe_load(yaml.serialize(nodes[key]))
         if known != value and str(known) != str(value):  # 1e-05 is text in YAML 1.1
@@ -134,41 +122,11 @@ def _check_settings(folder: Path, overrides: Mapping[str, Any]) -> None:
                 f"{folder} holds a run with {key}: {known}, and the experiment has "
                 f"{value}: remove it, or name another output folder."
             )
-
-
-def _check_start(folder: Path, start: Mapping[str, str | None]) -> None:
-    """Refuse to go on with a run that started from another baseline."""
-    file = folder / "started_from.json"
-    if file.exists():
-        if json.loads(file.read_text(encoding="utf-8")) != start:
-            raise ValueError(
-                f"{folder} holds a run from another training of the baseline: remove "
-                "it, or name another output folder."
-            )
-        return
-    write_text(file, json.dumps(start) + "\n")
-
-
-def recipe_flags(name: str, root: Path, recipe: Path) -> dict[str, Any]:
-    """Return a system's flags of the recipe's `train.yaml`.
-
-    Arguments
-    ---------
-    name : str
-        One of `experiments/systems.yaml`.
-    root, recipe : path
-        The project, and the recipe's folder.
-
-    Raises
-    ------
-    ValueError
-        When the system is unknown.
-    """
-    file = root / "experiments" / "systems.yaml"
-    systems = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if name not in systems:
-        raise ValueError(f"{file} has no {name!r}: it has {', '.join(systems)}.")
-    flags = {"system": name, **systems[name]}
-    if "loss_file" in flags:
-        flags["loss_file"] = os.path.normpath(recipe / flags["loss_file"])
-    return flags
+    note = folder / "started_from.json"
+    if not note.exists():
+        write_text(note, json.dumps(start) + "\n")
+    elif json.loads(note.read_text(encoding="utf-8")) != start:
+        raise ValueError(
+            f"{folder} holds a run from another training of the baseline: remove it, "
+            "or name another output folder."
+        )

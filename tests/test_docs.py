@@ -114,29 +114,26 @@ def test_readme_is_short_and_installs_first():
     assert picture.stat().st_size < 150_000
 
 
-def numbers(page: str, start: str, end: str) -> dict[str, dict[str, str]]:
-    """Return the cells by system and column of a section's first table."""
+def table_of(page: str, start: str, end: str) -> list[list[str]]:
+    """Return the cells of a section's tables, their heads too."""
     text = (ROOT / page).read_text(encoding="utf-8")
     lines = text.split(start)[1].split(end)[0].splitlines()
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in lines
-        if line.startswith("|")
-    ]
-    return {
-        row[0].split(",")[0].replace("-", "_"): dict(
-            zip(rows[0][1:], row[1:], strict=True)
-        )
-        for row in rows[2:]
-    }
+    rows = [line for line in lines if line.startswith("|") and "---" not in line]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
 def test_table_of_the_readme_is_that_of_the_results():
-    shown = numbers("README.md", "## What to expect", "## Learn more")
-    results = numbers("RESULTS.md", "## Differences to", "### oodset")
-    assert len(shown) == 5
-    for system, cells in shown.items():
-        assert cells.items() <= results[system].items()
+    _, *shown = table_of("README.md", "## What to expect", "## Learn more")
+    head, *rows = table_of("RESULTS.md", "### All trainings together", "\n## ")
+    results = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+    gains = [
+        results[f"mal_dynamic over {against}, {name}"]
+        for against in ("continue", "baseline")
+        for name in ("testset", "oodset")
+    ]
+    assert len(shown) == 4
+    for score, *cells in shown:
+        assert cells == [gain[score] for gain in gains]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT, SAMPLES
 
-from experiments.training import _check_settings, _check_start
+from experiments.training import check_run
 from speechbrain_mal.export.runs import read_run
 
 TOY = {
@@ -31,25 +31,27 @@ TOY = {
         "ckpt_metric": "df",
     },
     "phase_one": {"number_of_epochs": 1},
-    "phase_two": {"phase_two_epochs": 4},  # three are left when it is killed
-    "systems": {
-        "baseline": None,
-        "half": {"recipe": "mal_dynamic", "overrides": {"mal_weight": 0.5}},
-    },
+    "phase_two": {
+        "number_of_epochs": 0,
+        "phase_two_epochs": 4,
+    },  # three are left when it is killed
+    "systems": "systems.yaml",
     "sets": {
         "testset": {
             "noisy": "noisy_testset_wav_16k",
             "clean": "clean_testset_wav_16k",
             "enhanced": "enhanced_testset",
+            "systems": ["baseline", "half", "remix"],
         },
-        "validset": {"manifest": "valid.json"},
+        "validset": {"manifest": "valid.json", "systems": ["baseline", "half"]},
         "last": {
             "noisy": "noisy_testset_wav_16k",
             "clean": "clean_testset_wav_16k",
             "epoch": "last",
+            "systems": ["half"],
         },
     },
-    "metrics": ["si_sdr"],
+    "remix": {"remix": 6},
     "self_consistency": {
         "systems": ["half"],
         "set": "testset",
@@ -58,6 +60,9 @@ TOY = {
         "metrics": ["si_sdr"],
     },
 }
+for entry in TOY["sets"].values():
+    entry["metrics"] = ["si_sdr"]
+SYSTEMS = {"baseline": {"phase_two_epochs": 0}, "half": {"mal_weight": 0.5}}
 
 
 def test_the_committed_baselines_are_taken_as_trained(tmp_path):
@@ -66,8 +71,15 @@ def test_the_committed_baselines_are_taken_as_trained(tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "experiments.run"),
-            *(ROOT / "experiments" / "minibank.yaml", "--plan"),
-            *("--data_folder", SAMPLES, "--output", tmp_path, "--results", rerun),
+            *(
+                "--plan",
+                "--data_folder",
+                SAMPLES,
+                "--output",
+                tmp_path,
+                "--scores",
+                rerun,
+            ),
             *("--only", "mse_feature"),
         ],
         capture_output=True,
@@ -101,11 +113,12 @@ def folder(tmp_path):
 
 def command(folder, *further):
     (folder / "toy.yaml").write_text(yaml.safe_dump(TOY))
+    (folder / "systems.yaml").write_text(yaml.safe_dump(SYSTEMS))
     return [
         *(sys.executable, "-m", "experiments.run"),
         folder / "toy.yaml",
         *("--data_folder", folder / "corpus", "--device", "cpu"),
-        *("--output", folder / "output", "--results", folder / "results"),
+        *("--output", folder / "output", "--scores", folder / "scores"),
         *further,
     ]
 
@@ -137,38 +150,44 @@ def killed_while_training(folder):
 @pytest.mark.slow
 def test_killed_in_a_training_and_given_again(folder):
     killed_while_training(folder)
-    assert not (folder / "results" / "testset" / "half").exists()
+    assert not (folder / "scores" / "testset" / "half").exists()
     done = run(folder)
     assert done.returncode == 0, done.stderr
     plan, _, _ = done.stdout.partition(" left: ")
-    assert "done  baseline/1/train" in plan and "unknown  half/1/train" in plan
+    assert "done  baseline/1/train" in plan and " s  half/1/train" in plan
     assert " s  baseline/2/train" in plan  # about as long as that of the other seed
-    results = folder / "results"
-    for name, clips in (("testset", 2), ("validset", 2), ("last", 2)):
-        for system in ("baseline", "half"):
+    scores = folder / "scores"
+    for name, entry in TOY["sets"].items():
+        for system in entry["systems"]:
             for seed in (1, 2):
-                lines = (results / name / system / f"{seed}.csv").read_text()
-                assert len(lines.splitlines()) == 1 + clips
-        assert (results / name / "noisy" / "input.csv").exists()
-    passes = (results / "self_consistency" / "half" / "2.csv").read_text()
+                lines = (scores / name / system / f"{seed}.csv").read_text()
+                assert len(lines.splitlines()) == 1 + 2  # clips
+        assert (scores / name / "noisy" / "input.csv").exists()
+    # Half of the noisy input is another score than none of it, nearer to the input's.
+    noisy, remix, baseline = (
+        float((scores / "testset" / path).read_text().split()[1].split(",")[1])
+        for path in ("noisy/input.csv", "remix/1.csv", "baseline/1.csv")
+    )
+    assert abs(remix - noisy) < abs(baseline - noisy)
+    passes = (scores / "self_consistency" / "half" / "2.csv").read_text()
     starts = [line[:4] for line in passes.splitlines()[1:]]
     assert starts == ["0,2,", "1,2,", "2,2,"]  # pass, and clips that have scores
 
-    record = json.loads((results / "records" / "half" / "1" / "train.json").read_text())
+    record = json.loads((scores / "records" / "half" / "1" / "train.json").read_text())
     assert record["whole"] is False  # it was killed: its time is no estimate
     assert record["best_epoch"] in (1, 2, 3, 4) and record["chosen_by"] == "df"
-    assert record["settings"]["overrides"]["mal_weight"] == 0.5
+    assert record["settings"]["flags"]["mal_weight"] == 0.5
     log = (folder / "output" / "half" / "1" / "train_log.txt").read_text()
     epochs = [line.split(",")[0] for line in log.splitlines() if " - train" in line]
     assert epochs == [f"epoch: {i}" for i in range(1, 5)]  # resumed, not anew
-    for path in results.rglob("*.json"):  # they are committed
+    for path in scores.rglob("*.json"):  # they are committed
         text = path.read_text()
         assert str(folder) not in text and str(ROOT) not in text, path
 
     assert "21 of 21 steps are done." in done.stdout
     # A run that is there without a record, as one made by hand, is taken over: nothing
     # is trained again, so its time is no estimate, either.
-    other = results / "records" / "half" / "2" / "train.json"
+    other = scores / "records" / "half" / "2" / "train.json"
     assert json.loads(other.read_text())["whole"] is True
     other.unlink()
     again = run(folder, "--only", "2", "half")
@@ -179,13 +198,14 @@ def test_killed_in_a_training_and_given_again(folder):
     assert log.count(" - train") == 4
     # The run in the folder is not the one that another YAML asks for.
     made = folder / "output" / "half" / "1"
-    _check_settings(made, {"phase_two_epochs": 4, "test_from": "last"})
+    start = json.loads((made / "started_from.json").read_text())
+    check_run(made, {"phase_two_epochs": 4, "test_from": "last"}, start)
     with pytest.raises(ValueError, match="a run with phase_two_epochs: 4, and the exp"):
-        _check_settings(made, {"phase_two_epochs": 3})
+        check_run(made, {"phase_two_epochs": 3}, start)
     with pytest.raises(ValueError, match="from another training of the baseline"):
-        _check_start(made, {"baseline/1/train": "another"})
+        check_run(made, {}, {"baseline/1/train": "another"})
 
 
 def test_arguments(folder):
     done = run(folder, "--only", "3")
-    assert done.returncode == 2 and "--only 3: it is neither" in done.stderr
+    assert done.returncode == 2 and "--only 3 names none of" in done.stderr

@@ -10,14 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.steps import (
-    Step,
-    is_done,
-    locked,
-    plan,
-    read_record,
-    run_steps,
-)
+from experiments.steps import Step, locked, plan, run_steps
 
 
 @pytest.fixture
@@ -56,10 +49,9 @@ def quiet(line):
 def test_done_steps_are_not_done_again(make):
     first = make("first")
     second = make("second", first)
-    outcome = run_steps([first, second], quiet, commit="abc")
-    assert outcome.done == make.ran == ["first", "second"]
-    assert read_record(first)["commit"] == "abc"
-    assert read_record(first)["fact"] == "first"
+    assert run_steps([first, second], quiet, commit="abc") == ({}, {})
+    assert make.ran == ["first", "second"] and second.is_done()
+    assert first.recorded()["commit"] == "abc" and first.recorded()["fact"] == "first"
     run_steps([first, second], quiet)
     assert make.ran == ["first", "second"]
 
@@ -77,23 +69,21 @@ def test_what_rests_on_a_step_that_is_done_again_is_done_again(make, harm):
     else:
         first = replace(first, settings={"weight": 2})
         second = replace(second, needs=(first,))
-    assert not is_done(second)
+    assert not second.is_done()
     make.ran.clear()
-    outcome = run_steps([first, second, other], quiet)
+    assert run_steps([first, second, other], quiet) == ({}, {})
     assert make.ran == ["first", "second"]
-    assert len(outcome.done) == 3
 
 
 def test_a_failure_is_named_and_the_rest_goes_on(make):
     first, other = make("first"), make("other")
     second = make("second", first)
     make.fails.add("first")
-    outcome = run_steps([first, second, other], quiet)
-    assert outcome.failed == {"first": "ValueError: first can't"}
-    assert outcome.left == {"second": "needs first"}
-    assert outcome.done == ["other"]
+    rest = run_steps([first, second, other], quiet)
+    assert rest.failed == {"first": "ValueError: first can't"}
+    assert rest.left == {"second": "needs first"} and other.is_done()
     make.fails.clear()
-    assert len(run_steps([first, second, other], quiet).done) == 3
+    assert run_steps([first, second, other], quiet) == ({}, {})
 
 
 def test_plan_estimates_from_whole_steps_of_the_kind(make, tmp_path):
@@ -118,7 +108,7 @@ def test_a_failed_start_makes_a_wall_time_incomplete(make):
     run_steps([step], quiet)
     make.fails.clear()
     run_steps([step], quiet)
-    assert read_record(step)["whole"] is False
+    assert step.recorded()["whole"] is False
 
 
 def test_steps_of_another_process_are_left_to_it(make):
@@ -126,13 +116,10 @@ def test_steps_of_another_process_are_left_to_it(make):
     second = make("second", first)
     with locked(first.lock) as descriptor:
         assert descriptor is not None
-        outcome = run_steps([first, second, other], quiet)
-    assert outcome.left == {
-        "first": "another process is at it",
-        "second": "needs first",
-    }
+        left = run_steps([first, second, other], quiet).left
+    assert left == {"first": "another process is at it", "second": "needs first"}
     assert make.ran == ["other"]
-    assert len(run_steps([first, second, other], quiet).done) == 3
+    assert run_steps([first, second, other], quiet) == ({}, {})
 
 
 PARENT = """

@@ -1,0 +1,84 @@
+"""The experiment of the repository can be read, and what it names exists."""
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from experiments.claims import Claim
+from experiments.definition import choose, read_experiment
+from speechbrain_mal.metrics.registry import HEADINGS
+
+FOLDER = ROOT / "experiments"
+
+
+@pytest.fixture(scope="module")
+def minibank():
+    return read_experiment(FOLDER / "minibank.yaml")
+
+
+def test_the_recipe_takes_every_flag(minibank):
+    recipe = ROOT / minibank.recipe
+    keys = yaml.compose((recipe / "hparams" / "train.yaml").read_text()).value
+    known = {key.value for key, _ in keys}
+    for system in minibank.systems.keys() - minibank.remix.keys():
+        flags = minibank.flags(system, 1)
+        assert set(flags) <= known, system
+        assert (recipe / flags.get("loss_file", "")).exists()
+    assert set(minibank.needs.values()) <= known
+
+
+def test_the_report_names_systems_sets_and_scores_that_exist(minibank):
+    settings = yaml.safe_load((FOLDER / "report.yaml").read_text())
+    for entry in settings["claims"] + settings["questions"]:
+        claim = Claim(**entry)
+        assert claim.system in minibank.systems
+        assert claim.against in ("", *minibank.systems)
+        assert claim.set in minibank.sets
+        assert claim.column in settings["minimum"]
+    columns = {c for table in settings["tables"] for c in table} | set(
+        settings["columns"]
+    )
+    assert columns | set(settings["last_epoch"]) <= set(HEADINGS)
+    assert set(settings["columns"]) <= set(settings["minimum"])
+    paper = settings["paper"]
+    for name in paper["systems"].values():
+        assert set(paper["columns"]) == set(paper["scores"][name])
+    assert settings["sweep"]["default"] in minibank.sets["validset"].systems
+
+
+def test_what_is_left_out_and_what_only_runs_when_named(minibank):
+    found = choose(minibank, [], {})
+    assert found.seeds == [1234, 1235, 1236] and found.sets == list(minibank.sets)
+    assert set(found.left_out) == {"cdpam", "wavlm", "wavlm_fe", "wavlm_mal"}
+    assert len(found.systems) == len(minibank.systems) - 4
+    found = choose(minibank, ["1235", "cdpam"], {})
+    assert found.systems == ["cdpam"] and found.seeds == [1235]
+    found = choose(minibank, ["testset_last"], {})
+    assert found.systems == minibank.sets["testset_last"].systems
+    with pytest.raises(ValueError, match="wavlm needs --wavlm_source"):
+        choose(minibank, ["wavlm"], {})
+    with pytest.raises(ValueError, match="--only mal names none of the seeds: 1234"):
+        choose(minibank, ["mal"], {})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (
+            "phase_two:",
+            "phase_too:",
+            "unexpected .* 'phase_too'.* keys are recipe",
+        ),
+        ("control: continue", "control: other", "control: 'other' is no system of"),
+        ("- filterbank", "- filterbunk", "'filterbunk' is no system"),
+        ("epoch: last", "epoch: first", "testset_last: epoch is .* not 'first'"),
+        ("epoch: last", "epochs: last", "testset_last: .*unexpected .* 'epochs'"),
+    ],
+)
+def test_errors_name_file_and_key(tmp_path, before, after, message):
+    text = (FOLDER / "minibank.yaml").read_text()
+    (tmp_path / "e.yaml").write_text(text.replace(before, after))
+    table = (FOLDER / "systems.yaml").read_text()
+    (tmp_path / "systems.yaml").write_text(table)
+    with pytest.raises(ValueError, match=f"e.yaml: .*{message}"):
+        read_experiment(tmp_path / "e.yaml")
