@@ -35,8 +35,10 @@ from speechbrain_mal.inference import (
     export_onnx,
     fold,
 )
+from speechbrain_mal.inference.gru import InferenceGRU
 from speechbrain_mal.metrics.waveforms import resample
 from speechbrain_mal.models import DeepFilterNet2
+from speechbrain_mal.models.layers import ConvBlock, TransposedConvBlock
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "models"))
@@ -45,6 +47,9 @@ from make_golden import config_ini  # noqa: E402
 SHARED = HERE.parent.parent / "shared"
 OFFLINE = "offline: fold(model)(noisy)"
 PLAIN = "offline, the model as it is trained"
+TORCH_GRU = "offline, folded, with torch's GRU"
+NUMPY_GRU = "offline, not folded, with the GRU in NumPy"
+PLAIN_STREAM = "stream in pieces of one hop, PyTorch, not folded"
 TORCH = "stream in pieces of one hop, PyTorch"
 ONNX = "stream in pieces of one hop, onnxruntime"
 PUBLIC = "offline: deepfilternet's enhance()"
@@ -132,10 +137,14 @@ def measure_speed(args: argparse.Namespace, folder: Path) -> None:
     tasks: dict[str, Task] = {
         PLAIN: timed(args, offline(model, noisy)),
         OFFLINE: timed(args, offline(streaming.model, noisy)),
+        TORCH_GRU: timed(args, offline(with_torch_gru(fold(model)), noisy)),
+        NUMPY_GRU: timed(args, offline(not_folded(fold(model)), noisy)),
     }
     if args.device == "cpu":  # live enhancement is a CPU's work
         export_onnx(model, folder / "enhancer.onnx")
         onnx = OnnxDeepFilterNet2(folder / "enhancer.onnx", args.threads)
+        plain = StreamingDeepFilterNet2(model)
+        tasks[PLAIN_STREAM] = timed(args, by_hops(lambda: Stream(plain), noisy))
         tasks[TORCH] = timed(args, by_hops(lambda: Stream(streaming), noisy))
         tasks[ONNX] = timed(args, by_hops(onnx.stream, noisy))
     if args.compare_public:
@@ -159,6 +168,23 @@ def offline(model: DeepFilterNet2, noisy: torch.Tensor) -> Callable[[], object]:
         return model(noisy[None])
 
     return enhance
+
+
+def with_torch_gru(folded: DeepFilterNet2) -> DeepFilterNet2:
+    """Undo one of the two things that `fold` does: the GRU in NumPy."""
+    for module in list(folded.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, InferenceGRU):
+                setattr(module, name, child.gru)
+    return folded
+
+
+def not_folded(folded: DeepFilterNet2) -> DeepFilterNet2:
+    """Undo the other one: the weights that are computed once."""
+    for module in folded.modules():
+        if isinstance(module, ConvBlock | TransposedConvBlock):
+            module.folded = None
+    return folded
 
 
 def by_hops(

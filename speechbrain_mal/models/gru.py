@@ -3,8 +3,8 @@
 `torch.nn.GRU` is a chain of small autograd operations per frame on a CPU. Here the
 forward pass keeps the gates, the backward pass takes the derivatives of all frames at
 once, loops over the recurrence alone, and has the weights' gradient from one matrix
-product. On a GPU `kernels.gru` computes a layer. Weights, names and results are
-torch's.
+product: a step takes 0.8 of the time (benchmarks/README.md). On a GPU `kernels.gru`
+computes a layer. Weights, names and results are torch's.
 """
 
 from types import ModuleType

@@ -65,6 +65,7 @@ class ConvBlock(nn.Sequential):
             layers.append(nn.Conv2d(out_channels, out_channels, 1, bias=False))
         super().__init__(*layers, nn.BatchNorm2d(out_channels), activation())
         self.memory = frames - 1  # frames of the past that a frame depends on
+        self.folded = None  # `weights`, once it is for inference alone
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, in_channels, T, F]` to `[B, out_channels, T, F / stride]`."""
@@ -94,18 +95,9 @@ class ConvBlock(nn.Sequential):
         self, x: Tensor, padding: int = 0, frames: int | None = None
     ) -> Tensor:
         """Return the first `frames` of the block, with `padding` frames before `x`."""
-        conv, *pointwise, norm, activation = list(self)[1 if self.memory else 0 :]
-        kernel, groups = conv.weight, conv.groups
-        mix = pointwise[0].weight if pointwise else None
-        if mix is not None and (groups == 2 or _on_gpu(x)):
-            kernel, groups, mix = _dense(kernel, mix, groups), 1, None
-        bias = None
-        if not norm.training:  # linear: it costs no pass over the features
-            scale, bias = _scale_and_bias(norm)
-            if mix is None:
-                kernel = kernel * scale
-            else:
-                mix = mix * scale
+        norm, activation = self[-2], self[-1]
+        kernel, groups, mix, bias = self.folded or self.weights(_on_gpu(x))
+        conv = self[1 if self.memory else 0]
         fused = None  # bias, where it comes with the activation
         if _on_gpu(x) and bias is not None and isinstance(activation, nn.ReLU):
             fused, bias = bias, None
@@ -128,6 +120,30 @@ class ConvBlock(nn.Sequential):
             # The kernel for half precision has one block a channel: 5 ms for this one.
             x = norm(x.float() if norm.num_features == 1 else x)
         return activation(x) if fused is None else _biased_relu(x, fused)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Compute the weights of evaluation mode once; the block can't be trained."""
+        self.folded = self.weights(dense=True)
+
+    def weights(self, dense: bool) -> tuple[Tensor, int, Tensor | None, Tensor | None]:
+        """Return the convolution's kernel and groups, the 1x1 kernel, and the bias.
+
+        In evaluation mode the norm is in them: it is linear, and costs no pass over the
+        features. With `dense` the two kernels are one.
+        """
+        conv, *pointwise, norm, _ = list(self)[1 if self.memory else 0 :]
+        kernel, groups, bias = conv.weight, conv.groups, None
+        mix = pointwise[0].weight if pointwise else None
+        if mix is not None and (groups == 2 or dense):
+            kernel, groups, mix = _dense(kernel, mix, groups), 1, None
+        if not norm.training:
+            scale, bias = _scale_and_bias(norm)
+            if mix is None:
+                kernel = kernel * scale
+            else:
+                mix = mix * scale
+        return kernel, groups, mix, bias
 
 
 class TransposedConvBlock(nn.Sequential):
@@ -161,13 +177,12 @@ class TransposedConvBlock(nn.Sequential):
             INPLACE_RELU(),
         )
 
+        self.folded = None  # as of `ConvBlock`
+
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, channels, T, F]` to `[B, channels, T, 2 F]`."""
-        conv, pointwise, norm, activation = self
-        mix, bias = pointwise.weight, None
-        if not norm.training:
-            scale, bias = _scale_and_bias(norm)
-            mix = mix * scale
+        conv, _, norm, activation = self
+        mix, bias = self.folded or self.weights()
         if _on_gpu(x):
             kernel = _channels_last(mix.transpose(0, 1) * conv.weight)
             # The bias stays out: it comes with the activation.
@@ -178,6 +193,19 @@ class TransposedConvBlock(nn.Sequential):
         else:
             x = F.conv2d(conv(x), mix, bias)
         return activation(norm(x) if norm.training else x)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Compute the weights of evaluation mode once, as `ConvBlock.fold` does."""
+        self.folded = self.weights()
+
+    def weights(self) -> tuple[Tensor, Tensor | None]:
+        """Return the 1x1 kernel and the bias, the norm in them, see `ConvBlock`."""
+        _, pointwise, norm, _ = self
+        if norm.training:
+            return pointwise.weight, None
+        scale, bias = _scale_and_bias(norm)
+        return pointwise.weight * scale, bias
 
 
 def _on_gpu(x: Tensor) -> bool:

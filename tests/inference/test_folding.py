@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from speechbrain_mal.inference import fold, folding
+from speechbrain_mal.inference import fold
 from speechbrain_mal.inference.gru import InferenceGRU
 from speechbrain_mal.models.gru import GRU
-from speechbrain_mal.models.layers import ConvBlock
 
 ROUNDING = 2e-6  # of values below 1, after some dozen steps of single precision
 
@@ -60,15 +59,3 @@ def test_frames_of_a_block_change_nothing(small_model, frames):
         torch.testing.assert_close(
             folded(noisy, lengths), expected, rtol=0, atol=ROUNDING
         )
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("bins", [2, 7, 8])
-def test_folded_blocks_of_any_size(bins, stride):
-    torch.manual_seed(0)
-    block = ConvBlock(6, 6, (1, 3), frequency_stride=stride)
-    x = torch.randn(2, 6, 5, bins)
-    block.train()(torch.randn(8, 6, 5, 8))  # statistics unlike the initial ones
-    with torch.inference_mode():
-        actual, expected = folding.folded_block(block.eval())(x), block(x)
-    torch.testing.assert_close(actual, expected, rtol=0, atol=ROUNDING)

@@ -62,6 +62,12 @@ def test_block_is_its_layers(block, training):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=ROUNDING * largest)
 
 
+def test_folded_block_is_its_layers(block):
+    expected = plain(block.eval(), inputs(block))
+    block.fold()
+    torch.testing.assert_close(block(inputs(block)), expected, rtol=0, atol=ROUNDING)
+
+
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("training", [True, False])
 def test_gpu_kernels_are_the_same_function(block, training, monkeypatch):
