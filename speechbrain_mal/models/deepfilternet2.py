@@ -61,8 +61,8 @@ class DeepFilterNet2(Enhancer):
     tau_seconds : float
         Time constant of the features' running means, in seconds.
     level_invariant : bool
-        Whether level and constant offset of the noisy signal change nothing, but the
-        level of the enhanced one; see `models/level.py`.
+        Whether what is done does not depend on the noisy signal's level (but in the
+        first second of loud ones) and constant offset; see `models/level.py`.
 
     Raises
     ------

@@ -68,8 +68,8 @@ class FrontEnd(nn.Module):
     tau_seconds : float
         Time constant of the running means, in seconds.
     level_invariant : bool
-        Whether neither level nor constant offset of a signal change its features; the
-        public package has no such thing.
+        Whether features are those of the signal at the level of training and without
+        its constant offset, see `SignalLevel`; the public package has no such thing.
 
     Raises
     ------

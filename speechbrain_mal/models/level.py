@@ -2,8 +2,9 @@
 
 Neither is taken out of what is enhanced by a gain, which could pump: the offset is
 subtracted, and the level only scales what the network hears. Both estimates are ratios
-of running means that start at zero, so they hold from the first frame on, and a signal
-ten times as large gives ten times as large ones.
+of running means that start at zero, so they hold from the first frame on, and of a
+signal a tenth as large they are a tenth. Of louder ones they are so once some speech
+was heard.
 """
 
 import math
