@@ -78,7 +78,7 @@ class OutputFormat:
             many channels or this rate. Nothing was written then.
         """
         chosen = subtype or _nearest(source, path)
-        rate = sample_rate or source.sample_rate
+        rate = source.sample_rate if sample_rate is None else sample_rate
         layout = cls.new(path, rate, source.channels, chosen, source.format)
         compression = _compression(source, layout.subtype, rate)
         return replace(layout, compression=compression, tags=source.tags)
@@ -194,7 +194,8 @@ def format_of(suffix: str) -> str | None:
     """Return the format that is written for a suffix, as soundfile names it."""
     kind = suffix[1:].upper()
     kind = _FORMATS.get(kind, kind)
-    return kind if kind in soundfile.available_formats() else None
+    known = soundfile.available_formats().keys() - {"RAW"}  # without a header
+    return kind if kind in known else None
 
 
 def _holds(rate: int, channels: int, kind: str, subtype: str) -> bool:

@@ -7,10 +7,12 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import soxr
 import torch
 
 from speechbrain_mal.audio import AudioError, AudioFile, OutputFormat, write_audio
+from speechbrain_mal.audio.reader import RATES
 from speechbrain_mal.inference.stream import Stream, noise_gain
 
 
@@ -59,6 +61,7 @@ def enhance_file(
         When the output can't be written.
     """
     path, output = Path(path), Path(output)
+    check_options(atten_lim_db, sample_rate, subtype)
     gain = noise_gain(atten_lim_db)
     if output.is_dir():
         raise AudioError(output, "a folder stands in the output's place.")
@@ -79,6 +82,22 @@ def enhance_file(
         if not kept and output.suffix.lower() == path.suffix.lower():
             notes.append(f"{source.subtype or 'its codec'} became {layout.subtype}")
     return notes
+
+
+def check_options(
+    atten_lim_db: float | None = None,
+    sample_rate: int | None = None,
+    subtype: str | None = None,
+) -> None:
+    """Refuse options of `enhance_file` that are wrong whatever the file is."""
+    noise_gain(atten_lim_db)
+    if sample_rate is not None and sample_rate not in RATES:
+        raise ValueError(
+            f"a sample rate of {sample_rate} Hz is not in {RATES[0]} to {RATES[-1]} Hz."
+        )
+    known = soundfile.available_subtypes()
+    if subtype is not None and subtype.upper() not in known:
+        raise ValueError(f"No subtype {subtype!r}: choose from {', '.join(known)}.")
 
 
 def _enhanced_blocks(

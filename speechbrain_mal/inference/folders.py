@@ -17,6 +17,7 @@ from speechbrain_mal.audio import AudioError, SeenFiles, stamp_of
 from speechbrain_mal.audio.reader import header_seconds
 from speechbrain_mal.audio.writer import format_of
 from speechbrain_mal.files import printable, remove_partials
+from speechbrain_mal.inference.files import check_options
 from speechbrain_mal.inference.targets import check_record, targets_of
 from speechbrain_mal.processes import DIED, run_tasks
 
@@ -128,11 +129,13 @@ def enhance_files(
     Raises
     ------
     ValueError
-        When an input does not exist or is the output, there is no audio in it, or the
-        output holds files of another enhancer or with other options.
+        When an option can't be (nothing is written then), an input does not exist or is
+        the output, there is no audio in it, or the output holds files of another
+        enhancer or with other options.
     OSError
         When the output can't be written to.
     """
+    check_options(**options)
     if jobs < 1:
         raise ValueError(f"jobs is at least 1, not {jobs}.")
     if suffix is not None and format_of(suffix) is None:
@@ -167,6 +170,7 @@ def enhance_one(
     The output's folder is made if needed, and the output is written again if it is
     there.
     """
+    check_options(**options)
     tasks = [(Path(path), Path(output))]
     return _enhance_all(enhancer, tasks, 1, options, FolderReport(), progressbar)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def targets_of(
         When an input is missing or the output itself, or holds no audio.
     """
     targets: dict[Path, Path] = {}
+    sources: list[Path] = []
     found = Found()
     for given in inputs:
         if not os.path.lexists(given):
@@ -54,6 +56,7 @@ def targets_of(
             folder, files = given, here.files
             found.ignored += here.ignored
             found.broken |= here.broken
+        sources += files
         for source in files:
             place = source.relative_to(folder)
             if suffix or format_of(place.suffix) is None:
@@ -66,13 +69,30 @@ def targets_of(
                 )
             else:
                 targets[target] = source
+    taken = {_identity(source) for source in sources} - {None}
+    for target in [target for target in targets if _identity(target) in taken]:
+        source, place = targets.pop(target), printable(target)
+        found.broken[source] = (
+            f"{printable(source)}: its output would replace {place}, an input: name "
+            "another folder."
+        )
     return targets, found
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what two names of one file have in common; None if there is no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def check_record(output: Path, record: dict) -> None:
     """Keep apart what different enhancers or options made."""
     path = output / RECORD
-    record = {key: value for key, value in record.items() if value is not None}
+    # No limit of the attenuation is infinity, which JSON can't say.
+    record = {k: v for k, v in record.items() if v is not None and v != math.inf}
     if not os.path.lexists(path):
         write_text(path, json.dumps(record, indent=2) + "\n")
         return

@@ -59,6 +59,7 @@ def test_the_bit_rate_stays(tmp_path, source, level, name, rate, subtype):
         ("o.ogg", {"sample_rate": 384000}, "can't hold 6 channel"),
         ("o.m4a", {}, "no audio format that can be written has the suffix '.m4a'"),
         ("o", {}, "has the suffix ''"),
+        ("o.raw", {}, "has the suffix '.raw'"),
         ("o.flac", {"subtype": "FLOAT"}, "FLAC has no subtype 'FLOAT', but PCM_S8"),
         ("o.wav", {"sample_rate": 1}, "a sample rate of 1 Hz is not in 1000 to"),
     ],

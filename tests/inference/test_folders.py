@@ -127,6 +127,42 @@ def test_of_two_with_one_output_the_second_fails(enhancer, noisy, tmp_path):
     assert "has the same output" in report.failures[both[1]]
 
 
+def test_no_input_is_replaced_by_anothers_output(enhancer, noisy):
+    before = (noisy / "a.wav").read_bytes()
+    (noisy / "linked.wav").symlink_to("deep/a.wav")
+    for inputs in (["deep/a.wav", "a.wav"], ["a.wav", "deep/a.wav"], ["linked.wav"]):
+        inputs = [noisy / name for name in inputs]
+        report = enhance_files(enhancer, inputs, noisy, progressbar=False)
+        assert "its output would replace" in report.failures[inputs[0]]
+        assert not report.enhanced and (noisy / "a.wav").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sample_rate": 1}, "sample rate of 1 Hz"),
+        ({"sample_rate": 0}, "sample rate of 0 Hz"),
+        ({"atten_lim_db": float("nan")}, "0 dB or more, not nan"),
+        ({"subtype": "PCM_99"}, "No subtype 'PCM_99': choose from"),
+        ({"subtype": ""}, "No subtype ''"),
+        ({"suffix": ".raw"}, "no format '.raw' to write"),
+    ],
+)
+def test_a_wrong_option_is_the_calls_and_claims_no_folder(
+    enhancer, noisy, tmp_path, options, message
+):
+    with pytest.raises(ValueError, match=message):
+        enhance_folder(enhancer, noisy, out := tmp_path / "out", **options)
+    assert not out.exists()
+
+
+def test_no_limit_is_an_infinite_one(enhancer, noisy, tmp_path):
+    for limit, skipped in ((float("inf"), 0), (float("inf"), 3), (None, 3)):
+        options = {"atten_lim_db": limit, "progressbar": False}
+        report = enhance_folder(enhancer, noisy, tmp_path / "out", **options)
+        assert len(report.skipped) == skipped
+
+
 def test_an_output_inside_the_input_is_no_input(enhancer, noisy):
     for number in (3, 0):
         report = enhance_folder(enhancer, noisy, noisy / "out", progressbar=False)
