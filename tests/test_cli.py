@@ -172,3 +172,54 @@ def test_help_answers_without_torch():
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert result.stdout.strip() == "False", result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["enhance", "", "-o", "o"], 2, "an argument is empty"),
+        (["enhance", "a.wav", "-o", ""], 2, "an argument is empty"),
+        (["enhance", "a.wav", "-o", "o", "--jobs", "0"], 2, "'0' is not a number of"),
+        (["evaluate", "--enhanced", ".", "--jobs", "-3"], 2, "'-3' is not a number"),
+        (["evaluate", "--enhanced", ".", "--option", "a.b=["], 1, "'[' is no YAML"),
+        (["enhance", ".", "-o", "a.wav"], 1, "a.wav: File exists."),
+        (["enhance", "a.wav", "-o", "o", "--device", "x"], 1, "Device 'x' can't be"),
+        (["enhance", "a.wav", "-o", "o", "--device", "meta"], 1, "Device 'meta'"),
+        (["live", "--input", "a.wav", "--output", "./a.wav"], 1, "is the input"),
+        (["live", "--input", "a.wav", "--output", "o", "--block-ms", "nan"], 1, "nan"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    arguments, status, said, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("a.wav", np.full(1600, 0.1), 16000)
+    before = (tmp_path / "a.wav").read_bytes()
+    try:
+        assert cli.main(arguments) == status
+    except SystemExit as error:
+        assert error.code == status
+    assert said in capsys.readouterr().err
+    assert os.listdir() == ["a.wav"] and (tmp_path / "a.wav").read_bytes() == before
+
+
+def test_a_failure_stays_out_of_the_audio_of_a_pipe(tmp_path):
+    command = [sys.executable, "-m", "speechbrain_mal.cli", "enhance", "-", "-o", "-"]
+    done = subprocess.run(command, input=b"no audio", capture_output=True)
+    assert done.returncode == INCOMPLETE and not done.stdout
+    assert b"not a readable audio file" in done.stderr
+
+
+def test_what_ends_a_command_leaves_nothing_half_written(tmp_path):
+    folder, out = tmp_path / "long", tmp_path / "out"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", np.full(16000 * 600, 0.1), 16000)
+    command = [sys.executable, "-m", "speechbrain_mal.cli", "enhance", str(folder)]
+    running = subprocess.Popen([*command, "-o", str(out), "--quiet"])
+    for _ in range(6000):
+        time.sleep(0.01)
+        if list(out.glob(".*.partial")):
+            break
+    running.terminate()
+    assert running.wait() == 128 + signal.SIGTERM
+    assert os.listdir(out) == ["enhance.json"]

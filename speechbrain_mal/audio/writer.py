@@ -179,8 +179,9 @@ def write_audio(path: str | os.PathLike, layout: OutputFormat) -> Iterator[Outpu
                 raise OSError("it is incomplete; is the disk full?")
         except (AssertionError, OSError, soundfile.LibsndfileError) as error:
             # soundfile asserts that it wrote what it was given.
-            number = getattr(error, "errno", None)
-            raise WriteError(number, f"{path}: can't be written ({error}).") from error
+            number, full = getattr(error, "errno", None), "System error."
+            said = "is the disk full?" if str(error) == full else error
+            raise WriteError(number, f"{path}: can't be written ({said}).") from error
 
 
 class WriteError(OSError):

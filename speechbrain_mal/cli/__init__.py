@@ -5,7 +5,9 @@ result is there but not every clip could be read or scored.
 """
 
 import argparse
+import contextlib
 import shlex
+import signal
 import sys
 
 from speechbrain_mal.cli import compare, enhance, evaluate, export, iterate, live
@@ -23,13 +25,24 @@ def main(arguments: list[str] | None = None) -> int:
     for command in (enhance, live, evaluate, compare, iterate, export):
         command.add(commands)
     arguments = sys.argv[1:] if arguments is None else arguments
+    if "" in arguments:
+        parser.error("an argument is empty: a variable of the shell that is not set?")
     options = parser.parse_args(arguments)
     options.line = shlex.join(["speechbrain-mal", *arguments])
+    with contextlib.suppress(ValueError):  # another thread's handlers stay
+        signal.signal(signal.SIGTERM, _end)
     try:
         return options.run(options)
     except (ValueError, OSError, ImportError) as error:
+        if name := getattr(error, "filename", None):  # of the system's errors
+            error = f"{name}: {error.strerror}."
         say(f"speechbrain-mal {options.command}: {error}", sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped: the same command goes on where it was.", file=sys.stderr)
         return 130
+
+
+def _end(*_: object) -> None:
+    """End as after an error, so that nothing half-written stays."""
+    sys.exit(128 + signal.SIGTERM)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechbrain_mal.cli.scoring import INCOMPLETE
+from speechbrain_mal.cli.scoring import INCOMPLETE, positive
 
 if TYPE_CHECKING:
     from speechbrain_mal.inference import MALEnhancement
@@ -34,7 +34,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_model(parser)
     parser.add_argument(
-        "--jobs", type=int, default=1, help="processes (default: %(default)s)"
+        "--jobs", type=positive, default=1, help="processes (default: %(default)s)"
     )
     parser.add_argument(
         "--atten-lim-db", type=float, help="lower noise by no more than this, in dB"
@@ -103,6 +103,8 @@ def _streams(
         return
     if len(inputs) > 1 or (str(output) == "-" and inputs[0].is_dir()):
         raise ValueError("- stands for one file: give one input, and no folder.")
+    if (sys.stdin is None and str(inputs[0]) == "-") or sys.stdout is None:
+        raise ValueError("Standard input or output is closed.")
     with tempfile.TemporaryDirectory(prefix="speechbrain-mal-") as folder:
         source, target = inputs[0], output
         if str(source) == "-":

@@ -8,6 +8,7 @@ from speechbrain_mal.cli.scoring import (
     add_scoring,
     metric_options,
     named,
+    positive,
     read_clips,
     say,
 )
@@ -27,8 +28,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="output folders of a recipe's runs",
     )
     parser.add_argument("--noisy", help="folder of noisy clips; a manifest has them")
-    parser.add_argument("--clips", type=int, default=20, help="how many (20)")
-    parser.add_argument("--passes", type=int, default=100, help="how many (100)")
+    parser.add_argument("--clips", type=positive, default=20, help="how many (20)")
+    parser.add_argument("--passes", type=positive, default=100, help="how many (100)")
     parser.add_argument(
         "--keep-level", action="store_true", help="give each pass its input's level"
     )
@@ -43,8 +44,6 @@ def _iterate(options: argparse.Namespace) -> int:
     )
     from speechbrain_mal.export.runs import enhancement_of
 
-    if options.clips < 1 or options.passes < 1:
-        raise ValueError("--clips and --passes are at least 1.")
     if not (options.noisy or options.manifest):
         raise ValueError("Name the folder of the noisy clips: --noisy.")
     clips = read_clips(options.noisy or "noisy", options)

@@ -46,13 +46,20 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=positive,
         default=os.cpu_count(),
         help="processes (default: %(default)s)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("scores"), help="folder to write to"
     )
+
+
+def positive(text: str) -> int:
+    """Return a whole number of at least 1."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)
 
 
 def read_clips(enhanced: str | Path, options: argparse.Namespace) -> list[Clip]:
@@ -70,7 +77,10 @@ def metric_options(texts: list[str]) -> dict[str, dict]:
         metric, dot, name = key.partition(".")
         if not (equals and dot):
             raise ValueError(f"--option {text}: write METRIC.NAME=VALUE.")
-        options.setdefault(metric, {})[name] = yaml.safe_load(value)
+        try:
+            options.setdefault(metric, {})[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"--option {text}: {value!r} is no YAML.") from None
     return options
 
 

@@ -66,6 +66,7 @@ class MALEnhancement(nn.Module):
         self.device: str = options.pop("device", None) or _device()
         if options:
             raise ValueError(f"run_opts: only 'device' counts here, not {options}.")
+        _check_device(self.device)
         self.hparams = SimpleNamespace(**hparams)
         self.sample_rate: int = self.hparams.sample_rate
         self.mods = nn.ModuleDict(modules).to(self.device)
@@ -284,6 +285,14 @@ class MALEnhancement(nn.Module):
                     f"{len(noisy)} clips, relative to the longest."
                 )
         return noisy.to(self.device, torch.float32), lengths
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # torch's, of those it lacks
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"Device {device!r} can't be used here: {reason}") from error
 
 
 def _device() -> str:

@@ -72,6 +72,9 @@ def enhance_file(
         with write_audio(output, layout) as target:
             stream = new_stream(source.channels)
             for block in _enhanced_blocks(stream, source, gain, layout.sample_rate):
+                if not np.isfinite(block).all():
+                    reason = "the enhancer makes NaN or infinite samples of it."
+                    raise AudioError(path, reason)
                 target.write(block)
                 if progress:
                     progress(len(block) / layout.sample_rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -218,7 +219,7 @@ def _enhance_all(
                 result = _Result(f"{printable(source)}: {DIED}.")
             if result.failure:
                 report.failures[source] = result.failure
-                bar.write(result.failure)
+                bar.write(result.failure, file=sys.stderr)
                 continue
             report.enhanced.append(source)
             progress(result.seconds)

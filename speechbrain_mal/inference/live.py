@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from speechbrain_mal.audio import AudioError, AudioFile, OutputFormat, write_audio
+from speechbrain_mal.audio.ffmpeg import FFMPEG_SUFFIXES
+from speechbrain_mal.audio.walk import SUFFIXES
 from speechbrain_mal.extras import require
 from speechbrain_mal.inference.stream import Stream
 
@@ -71,8 +73,8 @@ def run_live(
     ImportError
         When a device is wanted and sounddevice is not installed.
     ValueError
-        When there is no such device or file, or it does not do one channel at the
-        stream's rate.
+        When there is no such device or file, it does not do one channel at the stream's
+        rate, both are one file, or the block is no length.
 
     Example
     -------
@@ -84,9 +86,14 @@ def run_live(
     >>> files = str(folder / "mic.wav"), str(folder / "speaker.wav")
     >>> for report in run_live(enhancer.stream(), *files):
     ...     pass
-    >>> report.seconds
+    >>> round(report.seconds, 3)
     1.0
     """
+    if not 1 <= block_ms <= 10_000:
+        raise ValueError(f"block_ms is 1 to 10000 ms, not {block_ms:g}.")
+    files = _is_file(source) and _is_file(sink)
+    if files and Path(sink).exists() and Path(sink).samefile(source):
+        raise AudioError(sink, "the output is the input; name another file.")
     size = max(1, round(block_ms * stream.sample_rate / 1000))
     report, busy = LiveReport(), 0.0
     with ExitStack() as stack:
@@ -108,7 +115,9 @@ def run_live(
 
 
 def _is_file(device: str | int | None) -> bool:
-    return isinstance(device, str) and bool(Path(device).suffix)
+    # Names of devices may have a dot, too: "USB Audio 2.0".
+    kinds = SUFFIXES | FFMPEG_SUFFIXES
+    return isinstance(device, str) and Path(device).suffix.lower() in kinds
 
 
 def _source(name: str | int | None, rate: int, size: int, stack: ExitStack) -> Any:

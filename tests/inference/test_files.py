@@ -123,6 +123,25 @@ def test_rate_and_subtype_as_asked(new_stream, tmp_path):
         enhance_file(new_stream, source, tmp_path / "o.flac", sample_rate=0)
 
 
+def test_nan_of_an_enhancer_is_never_written(tmp_path):
+    class Broken:
+        sample_rate = RATE
+
+        def __init__(self, *_):
+            pass
+
+        def push(self, samples):
+            return samples * torch.nan
+
+        def flush(self):
+            return torch.zeros(1, 0)
+
+    source = write(tmp_path / "a.wav", noise(100))
+    with pytest.raises(ValueError, match=r"a\.wav: the enhancer makes NaN"):
+        enhance_file(Broken, source, tmp_path / "o.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
 def test_limit_of_zero_at_another_output_rate_only_resamples(new_stream, tmp_path):
     tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(100001) / 44100)
     source = write(tmp_path / "a.wav", tone, 44100)

@@ -67,7 +67,7 @@ def test_files_in_the_place_of_devices(exported, noisy, tmp_path, capsys):
 
 def test_a_sound_card(exported, noisy, sound_card):
     enhancer = MALEnhancement.from_hparams(exported)
-    *_, report = run_live(enhancer.stream())
+    *_, report = run_live(enhancer.stream(), "USB Audio 2.0")  # no file
     whole = enhancer.enhance_batch(torch.from_numpy(noisy)[None])[0].numpy()
     np.testing.assert_allclose(np.concatenate(sound_card.played), whole, atol=1e-6)
     assert report.dropouts == 1 and 0 < report.load
