@@ -151,7 +151,8 @@ def enhance_files(
     tasks = []
     for target, source in targets.items():
         name = target.relative_to(output).as_posix()
-        if target.exists() and seen.get(name, stamp_of(source)):
+        # In this order: to look for a name that is too long is an error.
+        if seen.get(name, stamp_of(source)) and target.exists():
             report.skipped.append(source)
         else:
             tasks.append((source, target))

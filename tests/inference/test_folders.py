@@ -163,6 +163,16 @@ def test_no_limit_is_an_infinite_one(enhancer, noisy, tmp_path):
         assert len(report.skipped) == skipped
 
 
+def test_an_outputs_name_that_is_too_long_is_that_files_fault(enhancer, tmp_path):
+    (folder := tmp_path / "noisy").mkdir()
+    for name in ("x" * 251 + ".wav", "y.wav"):  # 256 bytes as FLAC, of 255
+        soundfile.write(folder / name, np.full(800, 0.1), 16000)
+    out, options = tmp_path / "out", {"suffix": ".flac", "progressbar": False}
+    report = enhance_folder(enhancer, folder, out, **options)
+    assert [path.name for path in report.enhanced] == ["y.wav"]
+    assert "too long" in report.failures[folder / ("x" * 251 + ".wav")]
+
+
 def test_an_output_inside_the_input_is_no_input(enhancer, noisy):
     for number in (3, 0):
         report = enhance_folder(enhancer, noisy, noisy / "out", progressbar=False)
