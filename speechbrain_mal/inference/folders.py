@@ -259,8 +259,9 @@ def _enhance(
         target.parent.mkdir(parents=True, exist_ok=True)
         notes = enhancer.enhance_file(source, target, progress=progress, **options)
     except (ValueError, MemoryError, torch.OutOfMemoryError) as error:
-        said = isinstance(error, AudioError)
-        return _Result(str(error) if said else f"{printable(source)}: {error}")
+        said = str(error) or "out of memory"  # Python's own has no words
+        named = isinstance(error, AudioError)
+        return _Result(said if named else f"{printable(source)}: {said}")
     except OSError as error:
         if error.errno not in _OF_ONE_FILE:
             raise

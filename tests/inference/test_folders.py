@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -171,6 +172,12 @@ def test_an_outputs_name_that_is_too_long_is_that_files_fault(enhancer, tmp_path
     report = enhance_folder(enhancer, folder, out, **options)
     assert [path.name for path in report.enhanced] == ["y.wav"]
     assert "too long" in report.failures[folder / ("x" * 251 + ".wav")]
+
+
+def test_a_file_that_takes_too_much_memory_is_named(enhancer, noisy, tmp_path):
+    enhancer.enhance_file = Mock(side_effect=MemoryError)
+    report = enhance_folder(enhancer, noisy, tmp_path / "out", progressbar=False)
+    assert report.failures[noisy / "a.wav"].endswith("a.wav: out of memory")
 
 
 def test_an_output_inside_the_input_is_no_input(enhancer, noisy):
