@@ -82,7 +82,8 @@ def _run(
                     numbers[pool.submit(function, *task[1])] = task[0]
             if not numbers:
                 return
-            for future in wait(numbers, return_when=FIRST_COMPLETED).done:
+            # Ctrl-C may come to another thread: this one has to wake up to see it.
+            for future in wait(numbers, 1.0, return_when=FIRST_COMPLETED).done:
                 result, number = future.result(), numbers.pop(future)
                 del waiting[number]
                 yield number, result
