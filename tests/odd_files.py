@@ -120,6 +120,12 @@ def header_field(place: int, size: str, value: int) -> Callable[[bytes], bytes]:
     return lambda data: data[:place] + field + data[place + len(field) :]
 
 
+def promising(data: bytes) -> bytes:
+    """Let an RF64 promise a terabyte."""
+    at = data.index(b"ds64") + 8
+    return data[:at] + struct.pack("<QQQ", 1 << 40, 1 << 40, 1 << 39) + data[at + 24 :]
+
+
 def without_length(data: bytes) -> bytes:
     """Take an MP3's or FLAC's own number of samples out of it."""
     if data[:4] == b"fLaC":  # 36 bits of STREAMINFO
@@ -248,6 +254,10 @@ BAD = {
         for kind in "w64 aiff au caf voc".split()
     },
     "half_rf64.rf64": Odd(cut_off(kind="RF64"), CUT),
+    "terabyte.rf64": Odd(changed(promising, kind="RF64"), CUT),
+    "24_in_32.wav": Odd(
+        changed(header_field(32, "<H", 4), subtype="PCM_24"), "contradicts itself"
+    ),
     "header.wav": Odd(changed(lambda data: data[:30]), NO_AUDIO),
     "nan.wav": Odd(audio("FLOAT", change=poke(np.nan)), "NaN or infinite .* 0.250 s"),
     "infinite.wav": Odd(audio("FLOAT", change=poke(np.inf)), "NaN or infinite"),

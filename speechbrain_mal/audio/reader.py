@@ -28,7 +28,7 @@ _CUT = re.compile(
 )
 # Sizes from here on are placeholders of writers that could not seek back (FFmpeg leaves
 # 0xFFFFFFFF, SoX a value near 0x7FFFFFFF), not promises.
-_PLACEHOLDER = 0x7FFFF000
+_PLACEHOLDERS = range(0x7FFFF000, 0x1_0000_0000)
 _HEADER_BYTES = 4096  # more than a header without tags has
 # The process' fault, not the file's: no other file could be read instead.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -183,8 +183,12 @@ class AudioFile:
         if self.sample_rate not in RATES:
             reason = f"{self.sample_rate} Hz is no sampling rate of speech."
             raise AudioError(self.path, reason)
+        if "Ambiguous information" in self._sound.extra_info:
+            reason = "its header contradicts itself (24 bits in 4 bytes, as a rule)"
+            raise AudioError(self.path, f"{reason}: write it anew as a plain WAV.")
         for promised, there, noted in _CUT.findall(self._sound.extra_info):
-            if noted or int(there) < int(promised) < _PLACEHOLDER:
+            honest = promised and int(promised) not in _PLACEHOLDERS
+            if noted or (honest and int(there) < int(promised)):
                 reason = "cut off: it ends before its header's promise."
                 raise AudioError(self.path, f"{reason} Download or copy it again.")
         size = os.path.getsize(self.path)

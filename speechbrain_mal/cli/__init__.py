@@ -29,8 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("an argument is empty: a variable of the shell that is not set?")
     options = parser.parse_args(arguments)
     options.line = shlex.join(["speechbrain-mal", *arguments])
+    before = None
     with contextlib.suppress(ValueError):  # another thread's handlers stay
-        signal.signal(signal.SIGTERM, _end)
+        before = signal.signal(signal.SIGTERM, _end)
     try:
         return options.run(options)
     except (ValueError, OSError, ImportError) as error:
@@ -41,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped: the same command goes on where it was.", file=sys.stderr)
         return 130
+    finally:
+        if before is not None:  # whoever calls this within a process
+            signal.signal(signal.SIGTERM, before)
 
 
 def _end(*_: object) -> None:
