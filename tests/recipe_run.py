@@ -29,7 +29,10 @@ from speechbrain_mal.settings import with_loss_file
 from speechbrain_mal.system import write_system
 
 ROOT = Path(__file__).parent.parent
-SYSTEMS = yaml.safe_load((ROOT / "experiments" / "systems.yaml").read_text())
+EVERY = yaml.safe_load((ROOT / "experiments" / "systems.yaml").read_text())
+# Without the sweep's, which differ from one of these in a number.
+SWEEP = ("continue_", "lr_", "weight_", "equal_", "layer_before", "from_last")
+SYSTEMS = {name: flags for name, flags in EVERY.items() if not name.startswith(SWEEP)}
 TOY = {
     "data_folder": str(ROOT / "samples" / "voicebank"),
     "channels": 8,
