@@ -51,6 +51,7 @@ TORCH_GRU = "offline, folded, with torch's GRU"
 NUMPY_GRU = "offline, not folded, with the GRU in NumPy"
 PLAIN_STREAM = "stream in pieces of one hop, PyTorch, not folded"
 TORCH = "stream in pieces of one hop, PyTorch"
+TORCH_GRU_STREAM = "stream in pieces of one hop, PyTorch, folded, with torch's GRU"
 ONNX = "stream in pieces of one hop, onnxruntime"
 PUBLIC = "offline: deepfilternet's enhance()"
 SMALL = {  # for memory, which does not depend on it: an hour takes half a minute
@@ -146,6 +147,8 @@ def measure_speed(args: argparse.Namespace, folder: Path) -> None:
         plain = StreamingDeepFilterNet2(model)
         tasks[PLAIN_STREAM] = timed(args, by_hops(lambda: Stream(plain), noisy))
         tasks[TORCH] = timed(args, by_hops(lambda: Stream(streaming), noisy))
+        slower = StreamingDeepFilterNet2(with_torch_gru(fold(model)))
+        tasks[TORCH_GRU_STREAM] = timed(args, by_hops(lambda: Stream(slower), noisy))
         tasks[ONNX] = timed(args, by_hops(onnx.stream, noisy))
     if args.compare_public:
         with PublicEnhance(args, noisy, folder) as public:

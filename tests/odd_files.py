@@ -277,7 +277,8 @@ HIDDEN = ("._pcm16.wav", ".hidden.wav", ".folder/a.wav", "notes.txt", "raw.pcm")
 
 def make_folder(folder: Path) -> dict[Path, Odd]:
     """Write all of it, and links to a folder, to its own parent, and out of it."""
-    odd = {**GOOD, **BAD, **(BY_FFMPEG if find_ffmpeg() else {})}
+    assert find_ffmpeg(), "a part of the files needs ffmpeg: pip install imageio-ffmpeg"
+    odd = {**GOOD, **BAD, **BY_FFMPEG}
     for name in HIDDEN:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         audio(kind="WAV")(folder / name)

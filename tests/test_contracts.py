@@ -138,7 +138,7 @@ def test_padding_goes_with_the_clips_not_with_the_batch(encoder, speech):
 
 def test_the_meta_device_refuses_what_a_device_does():
     x = torch.ones(2, device="meta")
-    with meta_device(), pytest.raises((RuntimeError, NotImplementedError)):
+    with meta_device(), pytest.raises(RuntimeError, match="device"):
         x + torch.ones(2)
     with meta_device(), pytest.raises(RuntimeError, match="meta"):
         x.sum().item()

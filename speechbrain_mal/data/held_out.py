@@ -13,7 +13,7 @@ _SPEAKER = re.compile(r"reader_(\d+)|^(p\d{3})_|^(\d{4})_[A-Z]{3}_[A-Z]{3}_")
 def speaker_of(name: str) -> str | None:
     """Return who speaks in a file, as far as its name tells.
 
-    Known are LibriVox's `reader_NNNNN`, VCTK's `pNNN_` and CREMA-D's `NNNN_XXX_XXX_`;
+    Known are LibriVox's `reader_06709`, VCTK's `p225_` and CREMA-D's `1001_DFA_ANG_`;
     otherwise it is the folder of the file, if that lies at least two below the corpus'.
 
     Example

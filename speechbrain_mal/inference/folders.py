@@ -198,11 +198,12 @@ def _enhance_all(
 
         def progress(seconds: float) -> None:
             bar.update(min(seconds, max(bar.total - bar.n, 0)))
-            report.audio_seconds += seconds
-            factor = (time.monotonic() - start) / report.audio_seconds
-            bar.set_postfix_str(f"RTF {factor:.3f}", refresh=False)
+            if bar.n:
+                factor = (time.monotonic() - start) / bar.n
+                bar.set_postfix_str(f"RTF {factor:.3f}", refresh=False)
 
-        if min(jobs, len(tasks)) < 2:
+        alone = min(jobs, len(tasks)) < 2
+        if alone:
             results = enumerate(
                 _enhance(enhancer, *task, seen, options, progress) for task in tasks
             )
@@ -223,7 +224,9 @@ def _enhance_all(
                 bar.write(result.failure, file=sys.stderr)
                 continue
             report.enhanced.append(source)
-            progress(result.seconds)
+            report.audio_seconds += result.seconds
+            if not alone:
+                progress(result.seconds)
             if result.notes:
                 report.notes[source] = result.notes
     report.wall_seconds = time.monotonic() - start
@@ -240,9 +243,7 @@ def _start_worker(enhancer: MALEnhancement) -> None:
 
 
 def _enhance_here(*task: Any) -> _Result:
-    seconds: list[float] = []
-    result = _enhance(_worker_enhancer, *task, seconds.append)
-    return result._replace(seconds=sum(seconds))
+    return _enhance(_worker_enhancer, *task)
 
 
 def _enhance(
@@ -251,13 +252,19 @@ def _enhance(
     target: Path,
     seen: SeenFiles | None,
     options: dict,
-    progress: Callable[[float], None],
+    progress: Callable[[float], None] = lambda seconds: None,
 ) -> _Result:
     """Enhance one file, and remember it; what is wrong with it is returned."""
+    done: list[float] = []
+
+    def count(seconds: float) -> None:
+        done.append(seconds)
+        progress(seconds)
+
     stamp = stamp_of(source)  # a file that changes meanwhile is another one
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        notes = enhancer.enhance_file(source, target, progress=progress, **options)
+        notes = enhancer.enhance_file(source, target, progress=count, **options)
     except (ValueError, MemoryError, torch.OutOfMemoryError) as error:
         said = str(error) or "out of memory"  # Python's own has no words
         named = isinstance(error, AudioError)
@@ -268,4 +275,4 @@ def _enhance(
         return _Result(f"{printable(target)}: {error.strerror}.")
     if seen:
         seen.add(target.relative_to(seen.path.parent).as_posix(), stamp, True)
-    return _Result(notes="; ".join(notes))
+    return _Result("", "; ".join(notes), sum(done))

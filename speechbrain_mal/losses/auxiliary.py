@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from speechbrain_mal.losses.model_as_loss import ModelAsLoss
 
 BALANCES = ("magnitude", "gradient", "magnitude_once", "coefficient")
-GRADIENT_BATCHES = 16  # measured: experiments/balance.py --gradients
+GRADIENT_BATCHES = 16  # measured: experiments/gradients.py
 
 
 class AuxiliaryLoss(nn.Module):
