@@ -8,13 +8,14 @@ look-ahead is heard.
 import json
 import os
 import warnings
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 import speechbrain_mal
+from speechbrain_mal.extras import require
+from speechbrain_mal.files import whole_file
 from speechbrain_mal.inference.folding import fold
 from speechbrain_mal.inference.fourier import RealFourier
 from speechbrain_mal.inference.onnx_stream import FORMAT, PREFIX
@@ -201,19 +202,12 @@ def export_onnx(model: DeepFilterNet2, path: str | os.PathLike) -> None:
 
     Raises
     ------
-    ModuleNotFoundError
+    ImportError
         Without the extra `onnx`.
     ValueError
         When the model is in training mode.
     """
-    try:
-        import onnx
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "The export needs onnx: pip install 'speechbrain-mal[onnx]'", name="onnx"
-        ) from error
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    onnx = require("onnx", "onnx")
     step = HopStep(fold(model))
     state, front_end = step.start(), model.encoder.front_end
     ahead = model.encoder.lookahead + model.df_lookahead
@@ -229,7 +223,7 @@ def export_onnx(model: DeepFilterNet2, path: str | os.PathLike) -> None:
         "torch": torch.__version__,
     }
     inputs = (torch.zeros(1, front_end.hop_length), torch.ones(2), *state)
-    try:
+    with whole_file(path) as partial:
         with warnings.catch_warnings():
             # The newer exporter needs another package, and makes a loop of a GRU.
             warnings.simplefilter("ignore")
@@ -250,6 +244,3 @@ def export_onnx(model: DeepFilterNet2, path: str | os.PathLike) -> None:
             exported.metadata_props.add(key=PREFIX + key, value=json.dumps(value))
         onnx.checker.check_model(exported)
         onnx.save(exported, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

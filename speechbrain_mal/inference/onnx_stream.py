@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechbrain_mal.extras import require
 from speechbrain_mal.inference.stream import Stream
 
 FORMAT = 2  # of the file's inputs and metadata; a higher one needs a later version
@@ -36,7 +37,7 @@ class OnnxDeepFilterNet2:
     ------
     FileNotFoundError
         When there is no such file.
-    ModuleNotFoundError
+    ImportError
         Without the extra `onnx`.
     ValueError
         When it is another file, or needs a later version of this package.
@@ -135,13 +136,7 @@ class OnnxDeepFilterNet2:
 def _session(path: Path, threads: int) -> "onnxruntime.InferenceSession":  # noqa: F821
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file.")
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Running the model needs onnxruntime: pip install 'speechbrain-mal[onnx]'",
-            name="onnxruntime",
-        ) from error
+    onnxruntime = require("onnxruntime", "onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -4,7 +4,7 @@ Every metric is a function `metric(enhanced, clean, sample_rate, **options)`. It
 arguments are waveforms `[samples]` of one length, full scale 1.0, and their sampling
 rate in Hz; a metric that needs no reference ignores the clean one. It returns a number,
 or a dict of numbers by column, and raises ValueError for a clip that it is not defined
-for, FileNotFoundError or ModuleNotFoundError where its weights or its package are
+for, FileNotFoundError or ImportError where its weights or its package are
 missing.
 """
 

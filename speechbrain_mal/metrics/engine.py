@@ -54,7 +54,7 @@ def evaluate(
     ------
     ValueError
         When a metric is unknown, two clips have one name, or the progress file is none.
-    ModuleNotFoundError
+    ImportError
         When a metric's package is not installed; it names the extra that brings it.
 
     Example

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from speechbrain_mal.audio import stamp_of
 from speechbrain_mal.files import printable
 from speechbrain_mal.metrics.clips import Clip
 from speechbrain_mal.metrics.text import read_text
@@ -103,6 +104,6 @@ def _files(clip: Clip) -> list | None:
     for audio in (clip.enhanced, clip.clean):
         if isinstance(audio, np.ndarray):
             return None
-        stat = Path(audio).stat() if audio and Path(audio).exists() else None
-        facts.append([str(audio), stat.st_size, stat.st_mtime_ns] if stat else None)
+        stamp = stamp_of(audio) if audio else []
+        facts.append([str(audio), *stamp] if stamp else None)
     return [*facts, clip.transcript]
