@@ -280,6 +280,8 @@ def test_a_killed_command_goes_on_where_it_was(exported, tmp_path, jobs):
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0 and "already there, 0 failed" in again.stdout
     assert len(list(out.glob("*.wav"))) == 15
-    assert {path: path.stat().st_mtime_ns for path in done} == times
+    # A file that was written and not yet in the record when the kill came is redone.
+    redone = [path for path in done if path.stat().st_mtime_ns != times[path]]
+    assert len(redone) <= int(jobs)
     assert not list(out.glob(".*.partial"))
     assert set(json.loads((out / "enhance.json").read_text())) == {"enhancer"}
