@@ -35,7 +35,7 @@ from speechbrain_mal.inference import (
     export_onnx,
     fold,
 )
-from speechbrain_mal.inference.gru import InferenceGRU
+from speechbrain_mal.inference.folding import InferenceGRU
 from speechbrain_mal.metrics.waveforms import resample
 from speechbrain_mal.models import DeepFilterNet2
 from speechbrain_mal.models.layers import ConvBlock, TransposedConvBlock

@@ -15,7 +15,6 @@ from speechbrain_mal.audio import read_audio
 from speechbrain_mal.audio.writer import format_of
 from speechbrain_mal.data import prepare_dns, prepare_voicebank
 from speechbrain_mal.files import printable
-from speechbrain_mal.inference import enhance_folder
 from speechbrain_mal.metrics import clips_from_folders, evaluate
 
 
@@ -34,7 +33,7 @@ def test_enhance(exported, odd, folder, tmp_path):
     enhancer = MALEnhancement.from_hparams(exported)
     # A limit of 0 dB gives the noisy signal back, so that what it is can be compared.
     options = {"atten_lim_db": 0, "progressbar": False}
-    first = enhance_folder(enhancer, folder, tmp_path / "out", **options)
+    first = enhancer.enhance_folder(folder, tmp_path / "out", **options)
     good = {path for path, file in odd.items() if not file.failure}
     assert set(first.enhanced) == good
     assert first.failures.keys() == odd.keys() - good
@@ -48,7 +47,7 @@ def test_enhance(exported, odd, folder, tmp_path):
     assert not wrong, "\n".join(f"{p.name}: {said}" for p, said in wrong.items())
     text = str(first)
     assert text.isprintable() or all(map(str.isprintable, text.split("\n")))
-    again = enhance_folder(enhancer, folder, tmp_path / "out", **options)
+    again = enhancer.enhance_folder(folder, tmp_path / "out", **options)
     assert set(again.skipped) == good and not again.enhanced
     assert again.failures.keys() == first.failures.keys()
 

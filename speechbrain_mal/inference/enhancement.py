@@ -15,9 +15,8 @@ from speechbrain_mal.hub.fetching import fetch_folder
 from speechbrain_mal.hub.folder import CONFIG, WEIGHTS, load_folder
 from speechbrain_mal.hub.tensors import WEIGHTS_BYTES
 from speechbrain_mal.inference.folding import fold
-from speechbrain_mal.inference.stream import Stream, noise_gain
-from speechbrain_mal.inference.streaming import StreamingDeepFilterNet2
-from speechbrain_mal.inference.whole import WholeSignal
+from speechbrain_mal.inference.step import StreamingDeepFilterNet2
+from speechbrain_mal.inference.stream import Stream, check_samples, noise_gain
 from speechbrain_mal.models.deepfilternet2 import DeepFilterNet2
 
 if TYPE_CHECKING:
@@ -84,8 +83,6 @@ class MALEnhancement(nn.Module):
         """Whether `stream` works, and files take constant memory."""
         return self._streaming is not None
 
-    # ---------------------------------------------------------------------- loading
-
     @classmethod
     def from_hparams(
         cls,
@@ -100,12 +97,8 @@ class MALEnhancement(nn.Module):
 
         Arguments
         ---------
-        source : str or path
-            A folder, or the id of a repository on the Hugging Face hub.
-        savedir : path, optional
-            Where files of a hub repository go, instead of the cache.
-        fetch_config : FetchConfig, optional
-            SpeechBrain's: `revision`, `token`, `allow_network`, cache.
+        source, savedir, fetch_config
+            A folder, or the id of a repository on the hub: see `fetch_folder`.
         **kwargs
             `run_opts` and `freeze_params` of the class.
 
@@ -126,10 +119,7 @@ class MALEnhancement(nn.Module):
         from speechbrain.dataio.preprocess import AudioNormalizer
 
         waveform, rate = load(str(path), channels_first=False)
-        normalizer = AudioNormalizer(self.sample_rate)
-        return normalizer(waveform.to(self.device), rate)
-
-    # -------------------------------------------------------------------- enhancing
+        return AudioNormalizer(self.sample_rate)(waveform.to(self.device), rate)
 
     @torch.no_grad()
     def enhance_batch(
@@ -187,20 +177,8 @@ class MALEnhancement(nn.Module):
         """Enhance an audio file of any length, rate and number of channels.
 
         DeepFilterNet2 takes constant memory; other models hold the whole file.
-
-        Arguments
-        ---------
-        path, output : path
-            Files. The output has the input's rate, channels, length and subtype, and
-            appears when it is whole.
-        **options
-            `atten_lim_db`, `sample_rate`, `subtype`, `progress`: see
-            `speechbrain_mal.inference.enhance_file`, also for its errors.
-
-        Returns
-        -------
-        list of str
-            What a user should know, such as how many samples were clipped.
+        Arguments, result and errors are those of
+        `speechbrain_mal.inference.enhance_file`.
         """
         from speechbrain_mal.inference.files import enhance_file
 
@@ -211,32 +189,17 @@ class MALEnhancement(nn.Module):
     ) -> FolderReport:
         """Enhance all audio files of a folder and of those in it.
 
-        Arguments
-        ---------
-        folder, output : path
-            Folders; files keep their names and places.
-        **options
-            `jobs`, `progressbar` and those of `enhance_file`: see
-            `speechbrain_mal.inference.enhance_folder`, also for its errors.
-
-        Returns
-        -------
-        FolderReport
-            What was enhanced, what was there already, and what could not be read.
+        Options, result and errors are those of
+        `speechbrain_mal.inference.enhance_files`.
         """
-        from speechbrain_mal.inference.folders import enhance_folder
+        from speechbrain_mal.inference.folders import enhance_files
 
-        return enhance_folder(self, folder, output, **options)
+        return enhance_files(self, [folder], output, **options)
 
     def stream(
         self, channels: int | None = None, atten_lim_db: float | None = None
     ) -> Stream:
-        """Return a new live stream; many may be open at once.
-
-        Arguments
-        ---------
-        channels, atten_lim_db
-            As of `Stream`.
+        """Return a new live stream, see `Stream`; many may be open at once.
 
         Raises
         ------
@@ -256,10 +219,8 @@ class MALEnhancement(nn.Module):
             digest.update(weight.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def _new_stream(self, channels: int) -> Stream | WholeSignal:
-        if not self.can_stream:
-            return WholeSignal(self.enhance_batch, self.sample_rate, channels)
-        return self.stream(channels)
+    def _new_stream(self, channels: int) -> Any:
+        return self.stream(channels) if self.can_stream else _WholeSignal(self)
 
     def _checked(
         self, noisy: Tensor, lengths: Tensor | None
@@ -269,12 +230,7 @@ class MALEnhancement(nn.Module):
                 f"noisy is [batch, samples], not {list(noisy.shape)}: one waveform is "
                 "noisy[None]."
             )
-        if not noisy.is_floating_point():
-            raise ValueError(
-                f"Samples are floating point numbers in [-1, 1], not {noisy.dtype}."
-            )
-        if not noisy.isfinite().all():
-            raise ValueError("noisy holds NaN or infinite samples.")
+        check_samples(noisy)
         if lengths is not None:
             lengths = lengths.to(self.device, torch.float32)
             if lengths.shape != noisy.shape[:1] or not (
@@ -285,6 +241,21 @@ class MALEnhancement(nn.Module):
                     f"{len(noisy)} clips, relative to the longest."
                 )
         return noisy.to(self.device, torch.float32), lengths
+
+
+class _WholeSignal:
+    """What a `Stream` is, for models that have to hear all of a signal first."""
+
+    def __init__(self, enhancer: MALEnhancement):
+        self.sample_rate = enhancer.sample_rate
+        self._enhancer, self._pieces = enhancer, []
+
+    def push(self, samples: Tensor) -> Tensor:
+        self._pieces.append(samples)
+        return samples[:, :0]
+
+    def flush(self) -> Tensor:
+        return self._enhancer.enhance_batch(torch.cat(self._pieces, dim=1))
 
 
 def _check_device(device: str) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm.auto import tqdm
@@ -28,13 +28,8 @@ if TYPE_CHECKING:
 SEEN = "enhance.jsonl"  # which files were done
 # Errors of writing that are one file's: its name is too long, or a folder is there.
 _OF_ONE_FILE = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
-Task = tuple[Path, Path]  # input, output
-
-
-class _Result(NamedTuple):
-    failure: str = ""
-    notes: str = ""
-    seconds: float = 0.0  # of audio
+# Of one file: why it failed, what else there is to know, its seconds of audio.
+_Result = tuple[str, str, float]
 
 
 @dataclass
@@ -77,16 +72,6 @@ class FolderReport:
         notes = [f"{printable(path)}: {note}." for path, note in self.notes.items()]
         ignored = [self.ignored] if self.ignored else []
         return "\n".join([text, *self.failures.values(), *notes, *ignored])
-
-
-def enhance_folder(
-    enhancer: MALEnhancement,
-    folder: str | os.PathLike,
-    output: str | os.PathLike,
-    **options: Any,
-) -> FolderReport:
-    """Enhance all audio files of a folder and of those in it; see `enhance_files`."""
-    return enhance_files(enhancer, [folder], output, **options)
 
 
 def enhance_files(
@@ -155,9 +140,8 @@ def enhance_files(
         if seen.get(name, stamp_of(source)) and target.exists():
             report.skipped.append(source)
         else:
-            tasks.append((source, target))
-
-    return _enhance_all(enhancer, tasks, jobs, options, report, progressbar, seen)
+            tasks.append((source, target, seen, options))
+    return _enhance_all(enhancer, tasks, jobs, report, progressbar)
 
 
 def enhance_one(
@@ -173,24 +157,22 @@ def enhance_one(
     there.
     """
     check_options(**options)
-    tasks = [(Path(path), Path(output))]
-    return _enhance_all(enhancer, tasks, 1, options, FolderReport(), progressbar)
+    task = Path(path), Path(output), None, options
+    return _enhance_all(enhancer, [task], 1, FolderReport(), progressbar)
 
 
 def _enhance_all(
     enhancer: MALEnhancement,
-    tasks: list[Task],
+    tasks: list[tuple],
     jobs: int,
-    options: dict,
     report: FolderReport,
     progressbar: bool,
-    seen: SeenFiles | None = None,
 ) -> FolderReport:
     """Enhance what is left to do, and add it to the report."""
     start = time.monotonic()
     with tqdm(
         desc="enhancing",
-        total=sum(header_seconds(source) for source, _ in tasks),
+        total=sum(header_seconds(source) for source, *_ in tasks),
         bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of audio "
         "[{elapsed}<{remaining}{postfix}]",
         disable=not progressbar,
@@ -202,33 +184,26 @@ def _enhance_all(
                 factor = (time.monotonic() - start) / bar.n
                 bar.set_postfix_str(f"RTF {factor:.3f}", refresh=False)
 
-        alone = min(jobs, len(tasks)) < 2
-        if alone:
-            results = enumerate(
-                _enhance(enhancer, *task, seen, options, progress) for task in tasks
-            )
+        if alone := min(jobs, len(tasks)) < 2:
+            results = enumerate(_enhance(enhancer, *task, progress) for task in tasks)
         else:
-            results = run_tasks(
-                _enhance_here,
-                [(*task, seen, options) for task in tasks],
-                jobs,
-                _start_worker,
-                (enhancer,),
-            )
+            begin = _start_worker, (enhancer,)
+            results = run_tasks(_enhance_here, tasks, jobs, *begin)
         for number, result in results:
-            source, _ = tasks[number]
+            source = tasks[number][0]
             if result == DIED:
-                result = _Result(f"{printable(source)}: {DIED}.")
-            if result.failure:
-                report.failures[source] = result.failure
-                bar.write(result.failure, file=sys.stderr)
+                result = f"{printable(source)}: {DIED}.", "", 0.0
+            failure, notes, seconds = result
+            if failure:
+                report.failures[source] = failure
+                bar.write(failure, file=sys.stderr)
                 continue
             report.enhanced.append(source)
-            report.audio_seconds += result.seconds
+            report.audio_seconds += seconds
             if not alone:
-                progress(result.seconds)
-            if result.notes:
-                report.notes[source] = result.notes
+                progress(seconds)
+            if notes:
+                report.notes[source] = notes
     report.wall_seconds = time.monotonic() - start
     return report
 
@@ -268,11 +243,11 @@ def _enhance(
     except (ValueError, MemoryError, torch.OutOfMemoryError) as error:
         said = str(error) or "out of memory"  # Python's own has no words
         named = isinstance(error, AudioError)
-        return _Result(said if named else f"{printable(source)}: {said}")
+        return said if named else f"{printable(source)}: {said}", "", 0.0
     except OSError as error:
         if error.errno not in _OF_ONE_FILE:
             raise
-        return _Result(f"{printable(target)}: {error.strerror}.")
+        return f"{printable(target)}: {error.strerror}.", "", 0.0
     if seen:
         seen.add(target.relative_to(seen.path.parent).as_posix(), stamp, True)
-    return _Result("", "; ".join(notes), sum(done))
+    return "", "; ".join(notes), sum(done)

@@ -1,18 +1,19 @@
-"""The Fourier transform of a frame as products of small real matrices.
+"""The Fourier transform of a frame as products of small real matrices, for ONNX.
 
-ONNX has no complex numbers, and its transform of a frame of 960 samples is slow. With
-`n_fft = rows * columns`, Cooley and Tukey's first step is enough: transforms of `rows`
-numbers, a turn of each result, transforms of `columns` numbers.
+ONNX has no complex numbers, and its own transform is slow. With `n_fft = rows *
+columns`, Cooley and Tukey's first step is enough: transforms of `rows` numbers, a turn
+of each result, transforms of `columns` numbers.
 """
 
 import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class RealFourier(nn.Module):
-    """`torch.fft.rfft` and `irfft` of windowed frames, in real numbers.
+    """`torch.fft.rfft` and `irfft` of one windowed frame, in real numbers.
 
     Arguments
     ---------
@@ -24,9 +25,9 @@ class RealFourier(nn.Module):
     Example
     -------
     >>> fourier = RealFourier(torch.hann_window(96), scale=0.5)
-    >>> frame = torch.randn(96)
-    >>> spectrum = 0.5 * torch.fft.rfft(torch.hann_window(96) * frame)
-    >>> parts = fourier.transform(frame)
+    >>> frame = torch.randn(1, 96)
+    >>> spectrum = 0.5 * torch.fft.rfft(torch.hann_window(96) * frame[0])
+    >>> parts = fourier.transform(frame)[0, 0]
     >>> torch.allclose(torch.view_as_complex(parts), spectrum, atol=1e-5)
     True
     """
@@ -44,44 +45,42 @@ class RealFourier(nn.Module):
         turn = _turns(row[:, None] * column, n_fft)  # [k1, n2]
         second = _turns(column[:, None] * column[: self.kept], self.columns)
         window = window.double().view(rows, self.columns)
-        self._keep("window_in", window * scale)
-        self._keep("first", torch.cat([first.real, first.imag]))
-        self._keep("turn", torch.stack([turn.real, turn.imag]))
-        self._keep("second", _as_real(second))
-        # Bins but the first and, for an even n_fft, the last stand for two.
-        twice = torch.full((self.kept * rows,), 2.0, dtype=torch.float64)
-        twice[0] = 1
-        if n_fft % 2 == 0:
-            twice[self.bins - 1] = 1
-        self._keep("twice", twice[: self.bins, None])
-        self._keep("second_back", _as_real(second.conj().t()))
-        self._keep("first_back", torch.cat([first.real, first.imag], dim=1))
-        self._keep("window_out", window)
+        # On the way back, bins but the first and, of an even n_fft, the last stand for
+        # two; and those that are kept beyond the last for none.
+        bin_ = torch.arange(self.kept * rows)
+        twice = (bin_ < self.bins) * (2 - (bin_ * 2 % n_fft == 0).double())
+        for name, value in {
+            "window_in": window * scale,
+            "first": torch.cat([first.real, first.imag]),
+            "turn": torch.stack([turn.real, turn.imag]),
+            "second": _as_real(second),
+            "twice": twice[: self.bins, None],
+            "second_back": _as_real(second.conj().t()),
+            "first_back": torch.cat([first.real, first.imag], dim=1),
+            "window_out": window,
+        }.items():
+            self.register_buffer(name, value.float().contiguous(), persistent=False)
 
-    def _keep(self, name: str, value: Tensor) -> None:
-        self.register_buffer(name, value.float().contiguous(), persistent=False)
-
-    def transform(self, frame: Tensor) -> Tensor:
-        """Map a frame `[n_fft]` to real and imaginary parts, `[bins, 2]`."""
-        x = frame.view(self.rows, self.columns) * self.window_in
+    def transform(self, samples: Tensor) -> Tensor:
+        """Map a frame `[1, n_fft]` to its spectrum `[1, 1, bins, 2]`."""
+        x = samples.view(self.rows, self.columns) * self.window_in
         real, imaginary = (self.first @ x).view(2, self.rows, self.columns).unbind()
         c, s = self.turn.unbind()
         turned = [real * c - imaginary * s, real * s + imaginary * c]
         parts = torch.cat(turned, dim=1) @ self.second  # [k1, 2 * k2]
         parts = parts.view(self.rows, 2, self.kept).permute(2, 0, 1)
-        return parts.reshape(-1, 2)[: self.bins]
+        return parts.reshape(-1, 2)[None, None, : self.bins]
 
-    def inverse(self, spectrum: Tensor) -> Tensor:
-        """Map `[bins, 2]` to a frame `[n_fft]`: unscaled inverse, times the window."""
-        x = nn.functional.pad(
-            spectrum * self.twice, (0, 0, 0, self.kept * self.rows - self.bins)
-        )
+    def overlap_add(self, spectrum: Tensor) -> Tensor:
+        """Map `[1, 1, bins, 2]` to a frame `[1, n_fft]`: unscaled, times the window."""
+        x = spectrum[0, 0] * self.twice
+        x = F.pad(x, (0, 0, 0, self.kept * self.rows - self.bins))
         x = x.view(self.kept, self.rows, 2).permute(1, 2, 0).reshape(self.rows, -1)
         real, imaginary = (x @ self.second_back).view(self.rows, 2, -1).unbind(1)
         c, s = self.turn.unbind()
         turned = [real * c + imaginary * s, imaginary * c - real * s]
         frame = self.first_back @ torch.cat(turned)  # the real part
-        return (frame * self.window_out).flatten()
+        return (frame * self.window_out).view(1, -1)
 
 
 def _turns(numbers: Tensor, period: int) -> Tensor:

@@ -1,34 +1,11 @@
 """A signal that arrives in pieces of any size: in, enhanced, out."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 BLOCK_FRAMES = 300  # of a long piece at a time: memory stays small
-
-
-class StreamingEngine(Protocol):
-    """What a `Stream` runs on: a `StreamingDeepFilterNet2` or an `OnnxDeepFilterNet2`.
-
-    It takes whole hops, and has what goes from one call to the next in a state that it
-    returns.
-    """
-
-    sample_rate: int  # in Hz
-    n_fft: int  # samples of a frame
-    hop_length: int  # samples from frame to frame
-    latency_samples: int  # that one waits from arrival to return
-    device: torch.device
-
-    def start(self, batch: int) -> Any:
-        """Return the state before the first sample of `batch` signals."""
-
-    def step(self, samples: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Enhance `[B, k * hop_length]`: what is ready of it, and the next state."""
-
-    def finish(self, state: Any) -> Tensor:
-        """Return what is left, `[B, m * hop_length]`."""
 
 
 class Stream:
@@ -39,8 +16,8 @@ class Stream:
 
     Arguments
     ---------
-    streaming : StreamingEngine
-        The model, a `StreamingDeepFilterNet2` or an `OnnxDeepFilterNet2`.
+    engine : StreamingDeepFilterNet2 or OnnxDeepFilterNet2
+        The model.
     channels : int, optional
         Number of channels, each enhanced on its own: samples are then `[channels, n]`.
         Without it there is one, and samples are `[n]`.
@@ -67,22 +44,21 @@ class Stream:
 
     def __init__(
         self,
-        streaming: StreamingEngine,
+        engine: Any,
         channels: int | None = None,
         atten_lim_db: float | None = None,
     ):
-        self._streaming = streaming
+        self._engine = engine
         self._shape = (-1,) if channels is None else (channels, -1)
-        self.sample_rate = streaming.sample_rate
-        self._hop_length = streaming.hop_length
+        self.sample_rate: int = engine.sample_rate
         self._noise_gain = noise_gain(atten_lim_db)
-        self._state = streaming.start(channels or 1)
-        nothing = torch.zeros(channels or 1, 0, device=streaming.device)
+        self._state = engine.start(channels or 1)
+        nothing = torch.zeros(channels or 1, 0, device=engine.device)
         self._pending = nothing  # samples that make no hop yet
         self._noisy = nothing  # samples whose enhanced ones are to come, for the mix
         # Samples to drop: those before the signal.
-        self._early = streaming.n_fft - streaming.hop_length
-        self._heard = self._returned = 0
+        self._early = engine.latency_samples - engine.hop_length
+        self._hops = self._heard = self._returned = 0
         self._ended = False
 
     @property
@@ -92,7 +68,7 @@ class Stream:
         Pieces are taken to be shorter than the model's hop; longer ones add to it what
         they have more.
         """
-        return 1000 * self._streaming.latency_samples / self.sample_rate
+        return 1000 * self._engine.latency_samples / self.sample_rate
 
     @torch.inference_mode()
     def push(self, samples: Tensor) -> Tensor:
@@ -120,7 +96,11 @@ class Stream:
         self._heard += samples.shape[1]
         if self._noise_gain:
             self._noisy = torch.cat([self._noisy, samples], dim=1)
-        return self._mixed(self._enhance(samples))
+        samples = torch.cat([self._pending, samples], dim=1)
+        ready = samples.shape[1] // self._engine.hop_length * self._engine.hop_length
+        # A clone: the view would keep the whole piece in memory.
+        self._pending = samples[:, ready:].clone()
+        return self._mixed(self._enhanced(samples[:, :ready]))
 
     @torch.inference_mode()
     def flush(self) -> Tensor:
@@ -133,30 +113,28 @@ class Stream:
         """
         self._check_not_ended()
         self._ended = True
-        # To the end of the last hop that the signal is in, and a frame more.
-        silence = self._streaming.n_fft - self._heard % self._hop_length
-        last = [
-            self._enhance(self._pending.new_zeros(self._pending.shape[0], silence)),
-            self._without_early(self._streaming.finish(self._state)),
-        ]
+        n_fft, silence = self._engine.n_fft, self._pending.new_zeros
+        late = silence(len(self._pending), self._engine.latency_samples - n_fft)
+        # As many frames as the whole signal has, and then what is late.
+        last = self._pending, silence(len(late), n_fft - self._pending.shape[1])
+        last = self._enhanced(torch.cat(last, dim=1)), self._enhanced(late, heard=False)
         last = torch.cat(last, dim=1)[:, : self._heard - self._returned]
         self._state = self._pending = None
         return self._mixed(last)
 
-    def _enhance(self, samples: Tensor) -> Tensor:
-        """Return what whole hops of pending and new samples complete, `[C, m]`."""
-        samples = torch.cat([self._pending, samples], dim=1)
-        ready = samples.shape[1] // self._hop_length * self._hop_length
-        outputs = []
-        for block in samples[:, :ready].split(BLOCK_FRAMES * self._hop_length, dim=1):
-            if block.shape[1]:
-                output, self._state = self._streaming.step(block, self._state)
-                outputs.append(output)
-        # A clone: the view would keep the whole piece in memory.
-        self._pending = samples[:, ready:].clone()
-        return self._without_early(torch.cat([samples[:, :0], *outputs], dim=1))
-
-    def _without_early(self, enhanced: Tensor) -> Tensor:
+    def _enhanced(self, samples: Tensor, heard: bool = True) -> Tensor:
+        """Return what whole hops `[C, k * hop_length]` complete, `[C, m]`."""
+        outputs, hop = [samples[:, :0]], self._engine.hop_length
+        while samples.shape[1]:
+            # The first hops go apart: their features are of no frame.
+            ahead = max(self._engine.lookahead - self._hops, 0)
+            size = hop * (ahead or BLOCK_FRAMES)
+            block, samples = samples[:, :size], samples[:, size:]
+            gates = float(heard), float(not ahead)
+            output, self._state = self._engine.step(block, gates, self._state)
+            outputs.append(output)
+            self._hops += block.shape[1] // hop
+        enhanced = torch.cat(outputs, dim=1)
         dropped = min(self._early, enhanced.shape[1])
         self._early -= dropped
         return enhanced[:, dropped:]
@@ -165,10 +143,8 @@ class Stream:
         number = enhanced.shape[1]
         self._returned += number
         if self._noise_gain:
-            noisy, self._noisy = self._noisy.split(
-                [number, self._noisy.shape[1] - number], dim=1
-            )
-            self._noisy = self._noisy.clone()
+            noisy = self._noisy[:, :number]
+            self._noisy = self._noisy[:, number:].clone()
             enhanced = torch.lerp(enhanced, noisy, self._noise_gain)
         return enhanced.reshape(self._shape).clone()
 
@@ -182,17 +158,22 @@ class Stream:
             raise ValueError(
                 f"This stream takes samples {expected}, not {list(samples.shape)}."
             )
-        if not samples.is_floating_point():
-            raise ValueError(
-                f"Samples are floating point numbers in [-1, 1], not {samples.dtype}."
-            )
-        if not samples.isfinite().all():
-            raise ValueError("The samples hold NaN or infinite values.")
+        check_samples(samples)
         return samples.to(self._pending).reshape(channels, -1)
 
     def _check_not_ended(self) -> None:
         if self._ended:
             raise RuntimeError("The stream was flushed; a new signal needs a new one.")
+
+
+def check_samples(samples: Tensor) -> None:
+    """Raise a ValueError for samples that are no finite floating point numbers."""
+    if not samples.is_floating_point():
+        raise ValueError(
+            f"Samples are floating point numbers in [-1, 1], not {samples.dtype}."
+        )
+    if not samples.isfinite().all():
+        raise ValueError("The samples hold NaN or infinite values.")
 
 
 def noise_gain(atten_lim_db: float | None) -> float:

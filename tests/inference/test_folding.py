@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from speechbrain_mal.inference import fold
-from speechbrain_mal.inference.gru import InferenceGRU
+from speechbrain_mal.inference.folding import InferenceGRU
 from speechbrain_mal.models.gru import GRU
 
 ROUNDING = 2e-6  # of values below 1, after some dozen steps of single precision
