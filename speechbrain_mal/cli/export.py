@@ -83,14 +83,14 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from speechbrain_mal.hub.folder import convert
+    from speechbrain_mal.hub.translate import convert
 
     print(convert(options.folder))
     return 0
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from speechbrain_mal.hub.publish import publish
+    from speechbrain_mal.hub.repositories import publish
 
     print(
         publish(

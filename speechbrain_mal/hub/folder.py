@@ -1,10 +1,13 @@
-"""An exported folder: what its `config.json` says, and the enhancer in it."""
+"""An exported folder: fetched, and what its `config.json` says as an enhancer."""
 
-import json
+from __future__ import annotations
+
+import difflib
 import os
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,15 +20,18 @@ from speechbrain_mal.files import (
     printable,
     read_bytes,
     shown,
-    write_text,
+    whole_file,
 )
 from speechbrain_mal.hub.registry import RATE, build_model
 from speechbrain_mal.hub.schema import checked
 from speechbrain_mal.hub.tensors import WEIGHTS_BYTES, load_weights
 
+if TYPE_CHECKING:
+    from speechbrain.utils.fetching import FetchConfig
+
 FORMAT = 2  # of the folder; a higher one needs a later version of this package
 CONFIG, WEIGHTS, HYPERPARAMS = "config.json", "enhancer.safetensors", "hyperparams.yaml"
-_BLOCK = {
+BLOCK = {
     "format": range(1, 1000),
     **dict.fromkeys(("version", "speechbrain", "torch", "system"), (str, None)),
     "sample_rate": RATE,
@@ -34,7 +40,160 @@ _BLOCK = {
 }
 
 
-def config_of(model: Any, settings: dict[str, Any], epoch: int | None) -> dict:
+def fetch_folder(
+    source: str | os.PathLike,
+    files: Mapping[str, int],
+    savedir: str | os.PathLike | None = None,
+    fetch_config: FetchConfig | None = None,
+) -> Path:
+    """Return a folder for the named files, of a repository all of the same commit.
+
+    A local folder is used in place, whatever it holds. Anything else is the id of a
+    repository on the Hugging Face hub. Whenever there is network the hub is asked
+    whether the revision has moved on; without, or when the hub does not let one in, the
+    cache is used.
+
+    Arguments
+    ---------
+    source : str or path
+        A folder, or a hub id `user/name`.
+    files : mapping of str to int
+        The files, by their names in the folder, and the most bytes each may have.
+    savedir : path, optional
+        Where copies of a repository's files are put; no effect on a local folder.
+    fetch_config : FetchConfig, optional
+        SpeechBrain's. `token=False` sends none, `True` the stored one, a string itself.
+        `overwrite` and `allow_updates` have no effect: which of two commits a file is
+        of never depends on what was there before.
+
+    Returns
+    -------
+    Path
+        The folder, the snapshot in huggingface_hub's cache, or `savedir`.
+
+    Raises
+    ------
+    ValueError
+        When the source is neither a folder nor a repository's id, can't be reached, or
+        lacks one of the files.
+    OSError
+        When `savedir` can't be written.
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> fetch_folder(folder, {"config.json": 100}) == folder
+    True
+    """
+    source = os.fspath(source)
+    if source and Path(source).is_dir():
+        return Path(source)
+    if Path(source).is_file():
+        raise ValueError(f"'{source}' is a file; name the folder that holds it.")
+    from speechbrain_mal.hub.repositories import is_repo_id, snapshot
+
+    if not is_repo_id(source):
+        raise ValueError(
+            f"'{source}' is neither a folder nor a hub id; name a folder, or a hub id "
+            f"as user/name.{_did_you_mean(source)}"
+        )
+    try:
+        folder = snapshot(source, files, fetch_config)
+    except ValueError as error:
+        raise ValueError(f"{error}{_did_you_mean(source)}") from error.__cause__
+    if savedir is None:
+        return folder
+    Path(savedir).mkdir(parents=True, exist_ok=True)
+    for name, limit in files.items():
+        with whole_file(Path(savedir, name)) as partial:
+            partial.write_bytes(read_bytes(folder, name, limit))
+    return Path(savedir)
+
+
+def _did_you_mean(source: str) -> str:
+    """Return a hint at a folder with nearly this name, if there is one."""
+    path = Path(source)
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f" Did you mean the folder '{path.parent / near[0]}'?" if near else ""
+
+
+def load_folder(folder: str | os.PathLike) -> tuple[nn.Module, int]:
+    """Load an exported folder: `config.json` and the weights, and nothing else of it.
+
+    Arguments
+    ---------
+    folder : path
+        What `speechbrain-mal export` wrote, or anybody.
+
+    Returns
+    -------
+    nn.Module
+        The enhancer on the CPU, with its weights.
+    int
+        Its sampling rate in Hz.
+
+    Raises
+    ------
+    ValueError
+        When it is of another format, or anything in it is not as it has to be; the
+        message names the file and the key.
+    """
+    where, block = read_config(folder)
+    if block["format"] == 1:
+        raise ValueError(
+            f"{where}: format 1, of a version whose folders are YAML, which is no "
+            f"longer read: `speechbrain-mal convert {printable(folder)}` rewrites it."
+        )
+    if missing := {"sample_rate", "model"} - block.keys():
+        raise ValueError(f"{where}: it has no {' and no '.join(sorted(missing))}.")
+    if block["model"] is None:
+        raise ValueError(
+            f"{where}: model is null; the folder was exported for SpeechBrain's own "
+            "interface alone, since its network is not made of plain values."
+        )
+    return load_enhancer(folder, block, where), block["sample_rate"]
+
+
+def load_enhancer(folder: str | os.PathLike, block: dict, where: str) -> nn.Module:
+    """Build a network and load its weights, once it is known what they are."""
+    rate = block["sample_rate"]
+    with open_file(folder, WEIGHTS, WEIGHTS_BYTES) as file:
+        size = os.fstat(file.fileno()).st_size
+        network = build_model(block["model"], where, size)
+        if (found := getattr(network, "sample_rate", None) or rate) != rate:
+            raise ValueError(f"{where}: sample_rate is {rate}, and {found} in model.")
+        load_weights(network, file, Path(folder, WEIGHTS))
+    return network
+
+
+def read_config(folder: str | os.PathLike) -> tuple[str, dict[str, Any]]:
+    """Return the name of a folder's `config.json`, and what it says of the folder.
+
+    ValueError when that is nothing, or of a format that is not known.
+    """
+    where = printable(Path(folder, CONFIG))
+    config = parse_json(read_bytes(folder, CONFIG, JSON_BYTES), where)
+    block = config.get("speechbrain_mal") if isinstance(config, dict) else None
+    if not isinstance(block, dict) or "format" not in block:
+        raise ValueError(
+            f"{where} is not of a folder that `speechbrain-mal export` wrote."
+        )
+    number = checked(block["format"], BLOCK["format"], f"{where}: format")
+    if number > FORMAT:
+        raise ValueError(
+            f"{where}: written by speechbrain-mal {shown(block.get('version'))}, in "
+            f"format {number}; this version reads up to {FORMAT}. Upgrade: pip install "
+            "-U speechbrain-mal."
+        )
+    checked(config, {"speechbrain_interface": str, "speechbrain_mal": BLOCK}, where)
+    return where, block
+
+
+def config_of(model: dict | None, settings: dict[str, Any], epoch: int | None) -> dict:
     """Return what `config.json` holds.
 
     Arguments
@@ -59,113 +218,3 @@ def config_of(model: Any, settings: dict[str, Any], epoch: int | None) -> dict:
             "model": model,
         },
     }
-
-
-def load_folder(folder: str | os.PathLike) -> tuple[nn.Module, int]:
-    """Load an exported folder: `config.json` and the weights, and nothing else of it.
-
-    Arguments
-    ---------
-    folder : path
-        What `speechbrain-mal export` wrote, or anybody.
-
-    Returns
-    -------
-    nn.Module
-        The enhancer on the CPU, with its weights.
-    int
-        Its sampling rate in Hz.
-
-    Raises
-    ------
-    ValueError
-        When it is of another format, or anything in it is not as it has to be; the
-        message names the file and the key.
-    """
-    where = printable(Path(folder, CONFIG))
-    block = _block(folder)
-    if block["format"] == 1:
-        raise ValueError(
-            f"{where}: format 1, of a version whose folders are YAML, which is no "
-            f"longer read: `speechbrain-mal convert {printable(folder)}` rewrites it."
-        )
-    if missing := {"sample_rate", "model"} - block.keys():
-        raise ValueError(f"{where}: it has no {' and no '.join(sorted(missing))}.")
-    if block["model"] is None:
-        raise ValueError(
-            f"{where}: model is null; the folder was exported for SpeechBrain's own "
-            "interface alone, since its network is not made of plain values."
-        )
-    return _enhancer(folder, block, where), block["sample_rate"]
-
-
-def _enhancer(folder: str | os.PathLike, block: dict, where: str) -> nn.Module:
-    """Build a network and load its weights, once it is known what they are."""
-    rate = block["sample_rate"]
-    with open_file(folder, WEIGHTS, WEIGHTS_BYTES) as file:
-        size = os.fstat(file.fileno()).st_size
-        network = build_model(block["model"], where, size)
-        if (found := getattr(network, "sample_rate", None) or rate) != rate:
-            raise ValueError(f"{where}: sample_rate is {rate}, and {found} in model.")
-        load_weights(network, file, Path(folder, WEIGHTS))
-    return network
-
-
-def _block(folder: str | os.PathLike) -> dict[str, Any]:
-    """Return what a folder's `config.json` says of it, of a format that is known."""
-    where = printable(Path(folder, CONFIG))
-    config = parse_json(read_bytes(folder, CONFIG, JSON_BYTES), where)
-    block = config.get("speechbrain_mal") if isinstance(config, dict) else None
-    if not isinstance(block, dict) or "format" not in block:
-        raise ValueError(
-            f"{where} is not of a folder that `speechbrain-mal export` wrote."
-        )
-    number = checked(block["format"], _BLOCK["format"], f"{where}: format")
-    if number > FORMAT:
-        raise ValueError(
-            f"{where}: written by speechbrain-mal {shown(block.get('version'))}, in "
-            f"format {number}; this version reads up to {FORMAT}. Upgrade: pip install "
-            "-U speechbrain-mal."
-        )
-    checked(config, {"speechbrain_interface": str, "speechbrain_mal": _BLOCK}, where)
-    return block
-
-
-def convert(folder: str | os.PathLike) -> Path:
-    """Rewrite the `config.json` of a folder of format 1, which had its network in YAML.
-
-    The YAML is read as text, and nothing in it is executed; it stays as it is, for
-    SpeechBrain's interfaces.
-
-    Arguments
-    ---------
-    folder : path
-        What an earlier version exported.
-
-    Returns
-    -------
-    Path
-        The file, written after the enhancer was loaded as it says.
-
-    Raises
-    ------
-    ValueError
-        When the folder is not of format 1, or its network is none of the registry.
-    """
-    from speechbrain_mal.hub.translate import child, spec_of, yaml_tree
-
-    where, block = printable(Path(folder, HYPERPARAMS)), _block(folder)
-    if block["format"] != 1:
-        raise ValueError(f"{printable(folder)}: of format {block['format']} already.")
-    root = yaml_tree(folder)
-    model, rate = (
-        spec_of(child(root, name, where), where) for name in ("enhancer", "sample_rate")
-    )
-    settings = {"system": block.get("system"), "sample_rate": rate}
-    config = config_of(model, settings, block.get("epoch"))
-    kept = {key: block[key] for key in ("speechbrain", "torch") if key in block}
-    config["speechbrain_mal"] |= kept
-    checked(config["speechbrain_mal"], _BLOCK, where)
-    _enhancer(folder, config["speechbrain_mal"], where)  # can it be loaded?
-    write_text(Path(folder, CONFIG), json.dumps(config, indent=2) + "\n")
-    return Path(folder, CONFIG)

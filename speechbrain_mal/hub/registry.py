@@ -10,7 +10,7 @@ import importlib
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,54 +23,24 @@ DEEPEST = 12  # networks within networks
 SECONDS = 120  # for building one; the largest of the recipes takes 14 s of two cores
 
 
-class Model(NamedTuple):
-    """A class of the table.
-
-    Attributes
-    ----------
-    build : callable or str
-        The class, or where it is.
-    schema : mapping
-        By the name of each argument, what it may be; see `schema.py`.
-    """
-
-    build: Callable[..., nn.Module] | str
-    schema: Mapping[str, Any]
-
-    @property
-    def path(self) -> str:
-        """Where the class is, as a YAML's tag names it."""
-        if isinstance(self.build, str):
-            return self.build
-        return f"{self.build.__module__}.{self.build.__qualname__}"
-
-    def load(self) -> Callable[..., nn.Module]:
-        """Return the class."""
-        if not isinstance(self.build, str):
-            return self.build
-        module, _, name = self.build.rpartition(".")
-        return getattr(importlib.import_module(module), name)
-
-
 def NETWORK(spec: object, where: str, depth: int = 0) -> functools.partial:  # noqa: N802
     """Return what builds a network, another one of the table: a kind of argument."""
     if not isinstance(spec, dict) or not _KEYS <= set(spec) <= _KEYS | {"later"}:
         raise ValueError(f"{where}: class and arguments of one, not {shown(spec)}.")
     if depth >= DEEPEST:
         raise ValueError(f"{where}: more than {DEEPEST} networks within each other.")
-    model = model_named(spec["class"])
-    if model is None:
+    name = spec["class"]
+    if not isinstance(name, str) or name not in _MODELS:
         raise ValueError(
-            f"{where}.class: {shown(spec['class'])} is not registered; if it is yours, "
+            f"{where}.class: {shown(name)} is not registered; if it is yours, "
             "say what it takes by speechbrain_mal.hub.registry.register_model(name, "
             "class, schema). SpeechBrain's WaveformEnhancement may load the folder: it "
             "executes its YAML."
         )
-    given = checked(
-        spec["arguments"], dict(model.schema), f"{where}.arguments", depth + 1
-    )
+    build, schema = _MODELS[name]
+    given = checked(spec["arguments"], dict(schema), f"{where}.arguments", depth + 1)
     later = checked(spec.get("later", False), bool, f"{where}.later")
-    return functools.partial(_build, model, given, later)
+    return functools.partial(_build, build, given, later)
 
 
 def _part(value: object, where: str, depth: int = 0) -> str:
@@ -179,16 +149,14 @@ _SPEECHBRAIN = {
         custom_emb_module=NETWORK,
     ),
 }
-_MODELS = {
-    **{name: Model(f"speechbrain_mal.models.{name}", _OURS[name]) for name in _OURS},
+# By name, the class or where it is, and by the name of each argument what it may be.
+_MODELS: dict[str, tuple[Callable[..., nn.Module] | str, Mapping[str, Any]]] = {
+    **{name: (f"speechbrain_mal.models.{name}", _OURS[name]) for name in _OURS},
     **{
-        name: Model(name, schema)
-        for name, schema in {
-            **{f"speechbrain.{name}": _SPEECHBRAIN[name] for name in _SPEECHBRAIN},
-            "torch.nn.LeakyReLU": {},
-            "torch.nn.Sigmoid": {},
-        }.items()
+        f"speechbrain.{name}": (f"speechbrain.{name}", _SPEECHBRAIN[name])
+        for name in _SPEECHBRAIN
     },
+    **{name: (name, {}) for name in ("torch.nn.LeakyReLU", "torch.nn.Sigmoid")},
 }
 
 
@@ -216,12 +184,15 @@ def register_model(
     >>> build_model({"class": "nets.Mix", "arguments": sizes}, "config.json", 100)
     Linear(in_features=2, out_features=3, bias=True)
     """
-    _MODELS[name] = Model(build, schema)
+    _MODELS[name] = build, schema
 
 
-def model_named(name: object) -> Model | None:
-    """Return the class of that name, or None where the table has none."""
-    return _MODELS.get(name) if isinstance(name, str) else None
+def path_of(name: str) -> str:
+    """Return where the class of that name is, as a YAML's tag names it."""
+    build, _ = _MODELS.get(name, (name, {}))
+    if isinstance(build, str):
+        return build
+    return f"{build.__module__}.{build.__qualname__}"
 
 
 def build_model(spec: object, where: str, weights_bytes: int) -> nn.Module:
@@ -262,13 +233,18 @@ def build_model(spec: object, where: str, weights_bytes: int) -> nn.Module:
         ) from error
 
 
-def _build(model: Model, arguments: dict, later: bool) -> Any:
+def _build(
+    build: Callable[..., nn.Module] | str, arguments: dict, later: bool
+) -> nn.Module | Callable[..., nn.Module]:
+    if isinstance(build, str):
+        module, _, name = build.rpartition(".")
+        build = getattr(importlib.import_module(module), name)
     made = {
         name: value() if isinstance(value, functools.partial) else value
         for name, value in arguments.items()
     }
     # A layer that is built by what it is part of, which knows its input's shape.
-    return functools.partial(model.load(), **made) if later else model.load()(**made)
+    return functools.partial(build, **made) if later else build(**made)
 
 
 class _Budget(TorchFunctionMode):

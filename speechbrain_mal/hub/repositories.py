@@ -1,11 +1,17 @@
-"""Repositories on the hub: their ids, and what is wrong when one can't be reached."""
+"""Repositories on the Hugging Face hub: a commit up, a commit down, clear errors."""
 
+from __future__ import annotations
+
+import glob
+import os
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from huggingface_hub import constants
+from huggingface_hub import CommitOperationAdd, HfApi, constants, snapshot_download
 from huggingface_hub.utils import (
     GatedRepoError,
     HfHubHTTPError,
@@ -18,7 +24,129 @@ from huggingface_hub.utils import (
     validate_repo_id,
 )
 
+from speechbrain_mal.files import read_bytes
+
+if TYPE_CHECKING:
+    from speechbrain.utils.fetching import FetchConfig
+
+REQUIRED = ("hyperparams.yaml", "config.json", "enhancer.safetensors", "README.md")
+OPTIONAL = ("*.flac", "*.wav", "*.png", "LICENSE")  # example clips, figures
+_LARGEST = 2 << 30  # bytes of a file
 _NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
+
+
+def publish(
+    folder: str | os.PathLike,
+    repo_id: str,
+    private: bool = False,
+    revision: str | None = None,
+    token: str | None = None,
+    commit_message: str | None = None,
+) -> str:
+    """Upload an exported folder; the repository is made if there is none.
+
+    Only what `speechbrain-mal export` writes is uploaded (`REQUIRED`, and what matches
+    `OPTIONAL`), whatever else lies in the folder. All of it is one commit, so whoever
+    loads the repository meanwhile gets the old enhancer or the new one.
+
+    Arguments
+    ---------
+    folder : path
+        What `speechbrain-mal export` wrote.
+    repo_id : str
+        The repository, `user/name`.
+    private : bool
+        Whether only its owner may see it. One that is there already stays what it is:
+        asked to publish privately into a public one, this stops before the upload.
+    revision : str, optional
+        A branch, made if there is none; `main` by default.
+    token : str, optional
+        A token with write access; by default the one stored by `hf auth login`, or of
+        the environment variable HF_TOKEN.
+    commit_message : str, optional
+        The commit's title.
+
+    Returns
+    -------
+    str
+        The commit's address, which ends in the hash that `revision` takes. That of the
+        last commit when nothing has changed.
+
+    Raises
+    ------
+    ValueError
+        When the folder is not an exported one, the id has the wrong form, or the hub
+        can't be reached or refuses.
+
+    Example
+    -------
+    >>> publish(getfixture("tmp_path"), "user/name")
+    Traceback (most recent call last):
+    ValueError: ...: not an exported enhancer, hyperparams.yaml, ... missing; ...
+    """
+    files = _exported(Path(folder))
+    if not is_repo_id(repo_id):
+        raise ValueError(f"'{repo_id}' is not the id of a repository, as user/name is.")
+    api = HfApi(token=token or True)  # True: the stored one
+    with _clear_errors(repo_id, publishing=True):
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        hidden = api.repo_info(repo_id).private
+    if private and not hidden:
+        raise ValueError(
+            f"{repo_id}: it is public already, and was to be private; nothing was "
+            "uploaded. Make it private in its settings, or name another one."
+        )
+    with _clear_errors(repo_id, revision, publishing=True):
+        if revision is not None:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        commit = api.create_commit(  # upload_folder may make several commits of it
+            repo_id,
+            [CommitOperationAdd(name, content) for name, content in files.items()],
+            commit_message=commit_message or "Upload of a speech enhancer",
+            revision=revision,
+        )
+    return commit.commit_url
+
+
+def _exported(folder: Path) -> dict[str, bytes]:
+    """Return the files of an exported folder, or say why it is none."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder.")
+    missing = [name for name in REQUIRED if not os.path.lexists(folder / name)]
+    if missing:
+        raise ValueError(
+            f"{folder}: not an exported enhancer, {', '.join(missing)} missing; write "
+            f"one with `speechbrain-mal export RESULTS_FOLDER {folder}`."
+        )
+    found = {file.name for pattern in OPTIONAL for file in folder.glob(pattern)}
+    names = [*REQUIRED, *sorted(name for name in found if not name.startswith("."))]
+    return {name: read_bytes(folder, name, _LARGEST) for name in names}
+
+
+def snapshot(repo_id: str, files: Iterable[str], config: FetchConfig | None) -> Path:
+    """Return a repository's snapshot in the cache, brought up to date.
+
+    Arguments are those of `fetch_folder`; ValueError when it can't be had whole.
+    """
+    from speechbrain.utils.fetching import FetchConfig
+
+    config = config or FetchConfig()
+    with _clear_errors(repo_id, config.revision):
+        folder = snapshot_download(
+            repo_id,
+            revision=config.revision,
+            allow_patterns=[glob.escape(name) for name in files],
+            token=config.token,
+            cache_dir=config.huggingface_cache_dir,
+            local_files_only=not config.allow_network,
+        )
+    missing = [name for name in files if not os.path.lexists(Path(folder, name))]
+    if missing:
+        raise ValueError(
+            f"{repo_id}: revision '{config.revision or 'main'}' has no file "
+            f"'{missing[0]}'; name a repository that `speechbrain-mal publish` wrote."
+        )
+    return Path(folder)
 
 
 def is_repo_id(name: str) -> bool:
@@ -37,25 +165,10 @@ def is_repo_id(name: str) -> bool:
 
 
 @contextmanager
-def clear_errors(
+def _clear_errors(
     repo_id: str, revision: str | None = None, publishing: bool = False
 ) -> Iterator[None]:
-    """Raise one clear ValueError in place of whatever huggingface_hub raises inside.
-
-    Arguments
-    ---------
-    repo_id, revision : str
-        The repository, and what of it was asked for.
-    publishing : bool
-        Whether it was to be written, not read.
-
-    Example
-    -------
-    >>> with clear_errors("user/name", publishing=True):
-    ...     raise ConnectionRefusedError("refused")
-    Traceback (most recent call last):
-    ValueError: user/name: http... can't be reached; check the network (refused).
-    """
+    """Raise one clear ValueError in place of whatever huggingface_hub raises inside."""
     try:
         yield
     except Exception as error:  # huggingface_hub's have no base in common
@@ -71,20 +184,18 @@ def _said(
     def first(*kinds: type) -> BaseException | None:
         return next((one for one in chain if isinstance(one, kinds)), None)
 
-    cached = "" if publishing else "the cache does not hold all of it, and "
+    cached = "" if publishing else ", and the cache does not hold all of it"
     if http := first(HfHubHTTPError):
-        text = _refused(http, repo_id, revision, publishing)
-        return text or f"the hub answered {http.response.status_code}: {error}"
+        return _refused(http, repo_id, revision, publishing, cached)
     if first(LocalTokenNotFoundError):
         return "this takes a token, and none is stored; log in with `hf auth login`."
     alone = isinstance(error, LocalEntryNotFoundError) and len(chain) == 1
     if first(OfflineModeIsEnabled) or alone:
         return (
-            f"{cached}network access is turned off (HF_HUB_OFFLINE, or FetchConfig's "
-            "allow_network); turn it on."
+            f"{cached[6:]}{cached and ', and '}network access is turned off "
+            "(HF_HUB_OFFLINE, or FetchConfig's allow_network); turn it on."
         )
     if reason := first(*_NETWORK):
-        cached = cached and ", and the cache does not hold all of it"
         where = f"{constants.ENDPOINT} can't be reached{cached}"
         return f"{where}; check the network ({reason})."
     verb = "published" if publishing else "fetched"
@@ -92,30 +203,33 @@ def _said(
 
 
 def _refused(
-    error: HfHubHTTPError, repo_id: str, revision: str | None, publishing: bool
-) -> str | None:
-    """Say what an answer other than success means, if that is known."""
-    status, log_in = error.response.status_code, "log in with `hf auth login`"
+    error: HfHubHTTPError,
+    repo_id: str,
+    revision: str | None,
+    publishing: bool,
+    cached: str,
+) -> str:
+    """Say what an answer other than success means."""
+    status, page = error.response.status_code, f"{constants.ENDPOINT}/{repo_id}"
+    log_in = "log in with `hf auth login`"
     if not publishing:
         log_in += " and pass FetchConfig(token=True)"
-    if isinstance(error, GatedRepoError):
-        page = f"{constants.ENDPOINT}/{repo_id}"
-        return f"its authors grant access to it; ask for it at {page}, then {log_in}."
-    if isinstance(error, RepositoryNotFoundError):
-        private = f"no such repository, or it is private; check the name, or {log_in}"
-        return f"{constants.ENDPOINT} has {private}."
-    if isinstance(error, RevisionNotFoundError):
-        known = "name one of its branches, tags or commit hashes"
-        return f"it has no revision '{revision}'; {known}."
-    if status == 401:
-        return "the hub refuses the token; get a new one with `hf auth login`."
-    if status == 403:
-        needs = f"the token needs permission to {'write' if publishing else 'read'}"
-        return f"the hub forbids it ({error.server_message}); {needs} there."
-    if status == 429 or status >= 500:
-        cached = "" if publishing else ", and the cache does not hold all of it"
-        return f"the hub is out of order or busy ({status}){cached}; try again later."
-    return None
+    busy = f"the hub is out of order or busy ({status}){cached}; try again later."
+    known = {
+        GatedRepoError: "its authors grant access to it; ask for it at "
+        f"{page}, then {log_in}.",
+        RepositoryNotFoundError: f"{constants.ENDPOINT} has no such repository, or it "
+        f"is private; check the name, or {log_in}.",
+        RevisionNotFoundError: f"it has no revision '{revision}'; name one of its "
+        "branches, tags or commit hashes.",
+        401: "the hub refuses the token; get a new one with `hf auth login`.",
+        403: f"the hub forbids it ({error.server_message}); the token needs permission "
+        f"to {'write' if publishing else 'read'} there.",
+        429: busy,
+    }
+    told = known.get(type(error)) or known.get(status)
+    other = busy if status >= 500 else f"the hub answered {status}: {error}"
+    return told or other
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

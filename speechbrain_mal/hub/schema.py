@@ -18,21 +18,9 @@ TEXT = 1000  # characters
 def checked(value: object, kind: object, where: str, depth: int = 0) -> Any:
     """Return a value that is of its kind, or say what it should be.
 
-    Arguments
-    ---------
-    value : object
-        Of `parse_json`.
-    kind : object
-        What it may be, see above.
-    where : str
-        What errors call it: the file and the key.
-    depth : int
-        How many functions of kinds are around this one.
-
-    Raises
-    ------
-    ValueError
-        When it is of another kind.
+    `kind` is what it may be, see above; `where` what errors call it, the file and the
+    key; `depth` the number of functions of kinds around this one. ValueError when it
+    is of another kind.
 
     Example
     -------

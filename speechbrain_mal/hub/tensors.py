@@ -15,14 +15,7 @@ _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def save_weights(module: nn.Module, path: str | os.PathLike) -> None:
-    """Write a module's weights; the file is whole or as it was.
-
-    Arguments
-    ---------
-    module : nn.Module
-        Its state dict is written; tensors that it has twice are written once.
-    path : path
-        The file.
+    """Write a module's weights, shared ones once; the file is whole or as it was.
 
     Example
     -------

@@ -1,26 +1,33 @@
 """A network in HyperPyYAML and the same as plain data, both ways; nothing is built."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from speechbrain_mal.files import printable, read_bytes, shown
-from speechbrain_mal.hub.registry import model_named
+from speechbrain_mal.files import printable, read_bytes, shown, write_text
+from speechbrain_mal.hub.folder import (
+    BLOCK,
+    CONFIG,
+    HYPERPARAMS,
+    config_of,
+    load_enhancer,
+    read_config,
+)
+from speechbrain_mal.hub.registry import path_of
+from speechbrain_mal.hub.schema import checked
 
 _YAML_BYTES, _MOST, _DEEPEST = 1 << 16, 5000, 40
 _STANDARD = "tag:yaml.org,2002:"
 _OURS = "speechbrain_mal."
 
 
-def yaml_tree(folder: str | os.PathLike, name: str = "hyperparams.yaml") -> yaml.Node:
+def yaml_tree(folder: str | os.PathLike, name: str = HYPERPARAMS) -> yaml.Node:
     """Return the tree of a YAML file in a folder; nothing in it is built or executed.
 
-    Raises
-    ------
-    ValueError
-        When there is none, or it is no YAML.
+    ValueError when there is none, or it is no YAML.
     """
     text = read_bytes(folder, name, _YAML_BYTES)
     try:
@@ -30,7 +37,7 @@ def yaml_tree(folder: str | os.PathLike, name: str = "hyperparams.yaml") -> yaml
         raise ValueError(f"{where}: no YAML ({printable(error)[:200]}).") from error
 
 
-def spec_of(node: yaml.Node, where: str = "hyperparams.yaml") -> Any:
+def spec_of(node: yaml.Node, where: str = HYPERPARAMS) -> Any:
     """Return a node of a YAML's tree as `config.json` has it.
 
     Arguments
@@ -83,7 +90,7 @@ def _said(node: yaml.Node, where: str, what: str) -> str:
     return f"{where}, line {node.start_mark.line + 1}: {shown(what)[1:-1]}."
 
 
-def entries(node: yaml.Node | None, where: str = "hyperparams.yaml") -> dict:
+def entries(node: yaml.Node | None, where: str = HYPERPARAMS) -> dict:
     """Return a mapping's values, which are nodes, by its keys."""
     pairs = node.value if isinstance(node, yaml.MappingNode) else None
     if pairs is None or not all(isinstance(key, yaml.ScalarNode) for key, _ in pairs):
@@ -91,7 +98,7 @@ def entries(node: yaml.Node | None, where: str = "hyperparams.yaml") -> dict:
     return {key.value: value for key, value in pairs}
 
 
-def child(node: yaml.Node, key: str, where: str = "hyperparams.yaml") -> yaml.Node:
+def child(node: yaml.Node, key: str, where: str = HYPERPARAMS) -> yaml.Node:
     """Return the value of a key of a mapping."""
     found = entries(node, where)
     if key not in found:
@@ -121,10 +128,45 @@ def yaml_of(spec: Any) -> yaml.Node:
         return yaml.SequenceNode(_STANDARD + "seq", nodes, flow_style=True)
     if not isinstance(spec, dict):
         return yaml.representer.SafeRepresenter().represent_data(spec)
-    model = model_named(spec["class"])
-    kind = "!name:" if spec.get("later") else "!new:"
-    tag = kind + (model.path if model else spec["class"])
+    tag = ("!name:" if spec.get("later") else "!new:") + path_of(spec["class"])
     pairs = [(yaml_of(k), yaml_of(value)) for k, value in spec["arguments"].items()]
     if not pairs:
         return yaml.ScalarNode(tag, "")
     return yaml.MappingNode(tag, pairs, flow_style=False)
+
+
+def convert(folder: str | os.PathLike) -> Path:
+    """Rewrite the `config.json` of a folder of format 1, which had its network in YAML.
+
+    The YAML is read as text, and nothing in it is executed; it stays as it is, for
+    SpeechBrain's interfaces.
+
+    Arguments
+    ---------
+    folder : path
+        What an earlier version exported.
+
+    Returns
+    -------
+    Path
+        The file, written after the enhancer was loaded as it says.
+
+    Raises
+    ------
+    ValueError
+        When the folder is not of format 1, or its network is none of the registry.
+    """
+    where, (_, old) = printable(Path(folder, HYPERPARAMS)), read_config(folder)
+    if old["format"] != 1:
+        raise ValueError(f"{printable(folder)}: of format {old['format']} already.")
+    root = yaml_tree(folder)
+    model, rate = (
+        spec_of(child(root, name, where), where) for name in ("enhancer", "sample_rate")
+    )
+    settings = {"system": old.get("system"), "sample_rate": rate}
+    config = config_of(model, settings, old.get("epoch"))
+    block = config["speechbrain_mal"]
+    block |= {key: old[key] for key in ("speechbrain", "torch") if key in old}
+    load_enhancer(folder, checked(block, BLOCK, where), where)  # can it be loaded?
+    write_text(Path(folder, CONFIG), json.dumps(config, indent=2) + "\n")
+    return Path(folder, CONFIG)

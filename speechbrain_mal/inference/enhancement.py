@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from speechbrain_mal.files import JSON_BYTES
-from speechbrain_mal.hub.fetching import fetch_folder
-from speechbrain_mal.hub.folder import CONFIG, WEIGHTS, load_folder
+from speechbrain_mal.hub.folder import CONFIG, WEIGHTS, fetch_folder, load_folder
 from speechbrain_mal.hub.tensors import WEIGHTS_BYTES
 from speechbrain_mal.inference.folding import fold
 from speechbrain_mal.inference.step import StreamingDeepFilterNet2

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from speechbrain.utils.fetching import FetchConfig
 
-from speechbrain_mal.hub.fetching import fetch_folder
-from speechbrain_mal.hub.publish import REQUIRED, publish
+from speechbrain_mal.hub.folder import fetch_folder
+from speechbrain_mal.hub.repositories import REQUIRED, publish
 
 FILES = {"config.json": 1 << 16, "enhancer.safetensors": 1 << 30}
 

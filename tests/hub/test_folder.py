@@ -9,8 +9,8 @@ import yaml
 from conftest import CONFIG, HYPERPARAMS
 
 from speechbrain_mal import MALEnhancement, cli
-from speechbrain_mal.hub.folder import convert
 from speechbrain_mal.hub.tensors import save_weights
+from speechbrain_mal.hub.translate import convert
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from speechbrain_mal.hub.publish import REQUIRED, publish
+from speechbrain_mal.hub.repositories import REQUIRED, publish
 
 CARD = "---\nlicense: apache-2.0\n---\n# An enhancer\n"
 
@@ -127,7 +127,7 @@ def test_what_the_hub_refuses(hub, exported, monkeypatch):
 def test_another_process_finds_the_hub_by_its_environment(hub, exported):
     """The fixture sets the client's constants; here its variables are what is read."""
     program = (
-        "import sys; from speechbrain_mal.hub.publish import publish; "
+        "import sys; from speechbrain_mal.hub.repositories import publish; "
         "print(publish(*sys.argv[1:])); assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", program, str(exported), "alice/mal"]

@@ -12,7 +12,7 @@ from speechbrain.utils.fetching import FetchConfig
 from torch import nn
 
 from speechbrain_mal import MALEnhancement
-from speechbrain_mal.hub.publish import publish
+from speechbrain_mal.hub.repositories import publish
 
 # Single precision in another order of summation, of signals of about 0.1.
 TOLERANCE = 1e-6
