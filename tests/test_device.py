@@ -27,6 +27,7 @@ from speechbrain_mal.losses import (
     DeepFilterNetLoss,
     ModelAsLoss,
     PESQLoss,
+    SNRLoss,
     STOILoss,
 )
 from speechbrain_mal.models import InputFeatures
@@ -78,6 +79,7 @@ def losses():
         ),
         "PESQLoss": PESQLoss(),
         "STOILoss": STOILoss(),
+        "SNRLoss": SNRLoss(),
     }
     for name, make in RNNS.items():
         encoder = PlainEncoder(Recurrent(make()))

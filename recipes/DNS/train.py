@@ -164,6 +164,11 @@ if __name__ == "__main__":
             os.path.join(hparams["output_folder"], "logs")
         )
 
+    # Training starts from these weights unless there is a checkpoint already
+    if hparams["pretrained"]:
+        pretrained = MALEnhancement.from_hparams(hparams["pretrained"])
+        hparams["enhancer"].load_state_dict(pretrained.mods.enhancer.state_dict())
+
     mal_brain = EnhanceBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],

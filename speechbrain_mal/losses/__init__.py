@@ -10,6 +10,7 @@ from speechbrain_mal.losses.deep_feature import DeepFeatureLoss
 from speechbrain_mal.losses.deepfilternet import DeepFilterNetLoss
 from speechbrain_mal.losses.metric_losses import PESQLoss, STOILoss
 from speechbrain_mal.losses.model_as_loss import ModelAsLoss
+from speechbrain_mal.losses.snr import SNRLoss
 from speechbrain_mal.losses.weighted import WeightedLoss
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "DeepFilterNetLoss",
     "ModelAsLoss",
     "PESQLoss",
+    "SNRLoss",
     "STOILoss",
     "WeightedLoss",
 ]

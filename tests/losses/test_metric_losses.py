@@ -6,7 +6,7 @@ import torch
 from pesq import pesq
 from pystoi import stoi
 
-from speechbrain_mal.losses import PESQLoss, STOILoss
+from speechbrain_mal.losses import PESQLoss, SNRLoss, STOILoss
 
 RATE = 16000
 
@@ -88,3 +88,11 @@ def test_says_which_extra_it_needs(monkeypatch, kind, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"pip install .*perceptual"):
         kind(RATE)
+
+
+def test_snr_hears_a_gain_and_stops_at_the_threshold(speech):
+    clean = speech.clone()
+    assert SNRLoss()(0.5 * clean, clean).item() == pytest.approx(-6.02, abs=0.02)
+    assert SNRLoss(20)(clean, clean).item() == pytest.approx(-20)
+    noisy = noisy_at(clean, 5)
+    assert SNRLoss(90)(noisy, clean).item() == pytest.approx(-5, abs=0.1)
