@@ -26,7 +26,7 @@ from speechbrain_mal.checkpoints import load_enhancer, run_checkpoints
 from speechbrain_mal.data import RandomCrop, paired_dataset, prepare_voicebank
 from speechbrain_mal.files import write_text
 from speechbrain_mal.losses import ModelAsLoss
-from speechbrain_mal.metrics import BatchClips
+from speechbrain_mal.metrics import clips_from_batch, evaluate
 from speechbrain_mal.training_state import seed_epoch
 
 RATE = 16000
@@ -138,7 +138,7 @@ def validate(
     folder = args.output / "manifests"
     data = paired_dataset(folder / "valid.json", args.data_folder)
     l_df = DeepFilterNetLoss(model.encoder.front_end).to(args.device)
-    clips, losses = BatchClips(RATE), []
+    clips, losses = [], []
     for batch, _ in zip(
         make_dataloader(data, batch_size=1), range(args.max_valid), strict=False
     ):
@@ -146,8 +146,8 @@ def validate(
         clean, enhanced = batch.clean.data, model(batch.noisy.data)
         losses.append(l_df(enhanced, clean).item())
         pair = (x.float().cpu().numpy() for x in (enhanced, clean))
-        clips.add(batch.id, *pair, [1.0])
-    scores = clips.score(metrics).means()
+        clips += clips_from_batch(batch.id, *pair, [1.0], RATE)
+    scores = evaluate(clips, metrics).means()
     return {"valid L_df": sum(losses) / len(losses), **scores}
 
 

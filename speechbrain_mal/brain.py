@@ -12,7 +12,7 @@ from speechbrain_mal.checkpoints import load_enhancer, selection, starting_check
 from speechbrain_mal.contracts import freeze
 from speechbrain_mal.distributed import wrap_on_cpu
 from speechbrain_mal.files import write_text
-from speechbrain_mal.metrics import BatchClips
+from speechbrain_mal.metrics import clips_from_batch, evaluate
 from speechbrain_mal.schedules import batches_per_step, set_rates
 from speechbrain_mal.settings import check_settings, check_steps
 from speechbrain_mal.training_state import TrainingState, seed_epoch
@@ -90,8 +90,15 @@ class MALBrain(sb.Brain):
         elif stage != TRAIN and if_main_process():  # these are not divided
             clean, lengths = batch.clean
             enhanced, clean = (x.float().cpu().numpy() for x in (enhanced, clean))
-            files = getattr(batch, "clean_wav", None)
-            self.clips.add(batch.id, enhanced, clean, lengths.tolist(), files)
+            self.clips += clips_from_batch(
+                batch.id,
+                enhanced,
+                clean,
+                lengths.tolist(),
+                self.hparams.sample_rate,
+                self.setting("enhanced_folder") if stage == TEST else None,
+                getattr(batch, "clean_wav", None),
+            )
 
     def _where(self, batch: Any, stage: sb.Stage) -> str:
         epoch = self.hparams.epoch_counter.current
@@ -143,8 +150,7 @@ class MALBrain(sb.Brain):
         """Prepare an epoch of training, or the collection of clips to score."""
         h = self.hparams
         if stage != TRAIN:
-            folder = self.setting("enhanced_folder") if stage == TEST else None
-            self.clips = BatchClips(h.sample_rate, folder)
+            self.clips = []
             return
         phase = self.phase(epoch)
         phase_epoch = epoch - (phase - 1) * h.number_of_epochs
@@ -190,10 +196,12 @@ class MALBrain(sb.Brain):
                 check_steps(epoch, steps, self.grad_accumulation_factor)
             self.train_stats = stats
             return
-        h, score = self.hparams, main_process_only(self.clips.score)
+        h, score = self.hparams, main_process_only(evaluate)
         metrics = h.valid_metrics if stage == VALID else h.test_metrics
         options, bar = self.setting("metric_options"), not self.noprogressbar
-        table = score(metrics, options, h.metric_jobs, bar)
+        table = score(self.clips, metrics, options, h.metric_jobs, progressbar=bar)
+        for failure in table.failures:
+            logger.warning(f"Not scored, and left out of that mean: {failure}")
         stats.update(table.means())
         if stage == VALID:
             self.end_epoch(epoch, stats)

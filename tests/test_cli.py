@@ -132,6 +132,9 @@ def test_errors_are_one_line_and_a_status(systems, tmp_path, capsys):
     base = ["evaluate", "--enhanced", str(systems[0]), "-o", str(tmp_path / "o")]
     assert cli.main([*base, "--metrics", "mos"]) == 1
     assert "No metric ['mos']" in capsys.readouterr().err
+    assert cli.main([*base, "--option", "si_sdr.x=1"]) == 1
+    assert capsys.readouterr().err.endswith("si_sdr has no option 'x': it has none.\n")
+    assert not (tmp_path / "o").exists()
     assert cli.main([*base, "--option", "weights=x"]) == 1
     assert "--option weights=x: write METRIC.NAME=VALUE." in capsys.readouterr().err
     assert cli.main(["compare", "a=x", "a=y", "-o", str(tmp_path / "o")]) == 1

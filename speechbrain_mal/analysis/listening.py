@@ -48,34 +48,28 @@ def listening_page(
     ImportError
         When matplotlib is not installed.
     """
-    clips = []
+    clips, columns = [], {}
     for clip, files in audio.items():
         waveforms = {name: read_mono(path) for name, path in files.items()}
         levels = {name: decibels(*pair) for name, pair in waveforms.items()}
         top = max(level.max() for level in levels.values())
         versions = []
-        for name, (waveform, rate) in waveforms.items():
+        for name, pair in waveforms.items():
             row = scores.get(name, {}).get(clip, {})
+            row = {k: v for k, v in row.items() if math.isfinite(v)}
+            for column in row:
+                heading, lower = HEADINGS.get(column, column), column in LOWER_IS_BETTER
+                columns[column] = {"heading": heading, "lower": lower}
             versions.append(
                 {
                     "system": name,
-                    "audio": _flac(waveform, rate),
+                    "audio": _flac(*pair),
                     "picture": _picture(levels[name], top),
-                    "scores": {k: v for k, v in row.items() if math.isfinite(v)},
+                    "scores": row,
                 }
             )
-        clips.append(
-            {"clip": clip, "facts": dict(facts.get(clip, {})), "versions": versions}
-        )
-    columns = {
-        column: {
-            "heading": HEADINGS.get(column, column),
-            "lower": column in LOWER_IS_BETTER,
-        }
-        for column in dict.fromkeys(
-            column for c in clips for v in c["versions"] for column in v["scores"]
-        )
-    }
+        told = dict(facts.get(clip, {}))
+        clips.append({"clip": clip, "facts": told, "versions": versions})
     data = json.dumps({"clips": clips, "columns": columns}).replace("<", "\\u003c")
     page = _TEMPLATE.read_text(encoding="utf-8")
     return page.replace("{{title}}", html.escape(title)).replace("{{data}}", data)
@@ -91,8 +85,7 @@ def _flac(waveform: np.ndarray, rate: int) -> str:
 def _picture(level: np.ndarray, top: float) -> str:
     """Return a spectrogram of 128 by at most 480 pixels in a data URL."""
     file = io.BytesIO()
-    rows = -(-level.shape[0] // 128)
-    columns = -(-level.shape[1] // 480)
+    rows, columns = -(-level.shape[0] // 128), -(-level.shape[1] // 480)
     require("matplotlib.image", "eval").imsave(
         file,
         level[::rows, ::columns],

@@ -8,21 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from speechbrain_mal.analysis.comparison import (
+    Row,
     Scores,
     breakdown,
-    breakdown_markdown,
     check_control,
-    columns_of,
     compare,
-    markdown,
-    name_cell,
 )
 from speechbrain_mal.analysis.listening import listening_page
 from speechbrain_mal.analysis.plots import plot_breakdown, plot_differences
-from speechbrain_mal.files import write_text
+from speechbrain_mal.files import printable, write_text
 from speechbrain_mal.metrics import Clip, evaluate
-from speechbrain_mal.metrics.registry import versions
-from speechbrain_mal.metrics.table import as_json, infinite_lines, infinite_scores
+from speechbrain_mal.metrics.registry import HEADINGS, versions
+from speechbrain_mal.metrics.table import as_json
 from speechbrain_mal.metrics.text import check_system
 
 Log = Mapping[str, Mapping[str, str]]
@@ -78,19 +75,21 @@ def write_report(
     for name in systems:
         check_system(name)
     folder = Path(folder)
-    scores, failures = {}, []
+    tables = {}
     for name, clips in systems.items():
         place = folder / "scores" / name
         progress = place / "progress.jsonl"
-        table = evaluate(clips, metrics, options, jobs, progress, progressbar)
-        table.write(place)
-        scores[name] = table.rows
-        failures += [f"{name}: {failure}" for failure in table.failures]
+        tables[name] = evaluate(clips, metrics, options, jobs, progress, progressbar)
+        tables[name].write(place)
+    scores = {name: table.rows for name, table in tables.items()}
+    failures = [
+        f"{name}: {x}" for name, table in tables.items() for x in table.failures
+    ]
     rows, analyses = compare(scores, control)
     text = "# Comparison\n\n" + markdown(rows, analyses, control)
-    for name, table in scores.items():
-        if lines := infinite_lines(infinite_scores(table)):
-            text += "\n".join(["", f"{name_cell(name)}:", *lines]) + "\n"
+    for name, table in tables.items():
+        if lines := table.infinite_lines():
+            text += "\n".join(["", f"{_cell(name)}:", *lines]) + "\n"
     if len(scores) > 1:
         plot_differences(rows, control, folder / "differences.png")
         text += "\n![Differences to the control](differences.png)\n"
@@ -106,7 +105,7 @@ def write_report(
         "versions": versions(metrics),
         "rows": [asdict(row) for row in rows],
         "anova": analyses,
-        "infinite": {name: infinite_scores(table) for name, table in scores.items()},
+        "infinite": {name: table.infinite() for name, table in tables.items()},
         "failures": failures,
     }
     write_text(folder / "comparison.json", as_json(record))
@@ -124,14 +123,18 @@ def _break_down(scores: Mapping[str, Scores], log: Log, folder: Path) -> str:
     if unknown := [clip for clip in clips if clip not in log]:
         text += f"\nOf {len(unknown)} of {len(clips)} clips the log tells nothing.\n"
     for key in next(iter(log.values())):
-        groups = {clip: facts[key] for clip, facts in log.items()}
-        means = {
-            column: breakdown(scores, groups, column) for column in columns_of(scores)
-        }
+        means = breakdown(scores, {clip: facts[key] for clip, facts in log.items()})
         picture = f"by_{key.split()[0].lower()}.png"
         plot_breakdown(means, key, folder / picture)
-        text += breakdown_markdown(means, key)
-        text += f"\n![By {key}]({picture})\n"
+        lines = []
+        for column, groups in means.items():
+            lines += ["", f"### {HEADINGS.get(column, column)} by {key}", ""]
+            lines += _head([key, "clips", *map(_cell, scores)])
+            for group, values in groups.items():
+                if number := max(count for _, count in values.values()):
+                    cells = (f"{mean:.3f}" for mean, _ in values.values())
+                    lines.append(_line([_cell(group), str(number), *cells]))
+        text += "\n".join(lines) + f"\n\n![By {key}]({picture})\n"
     return text
 
 
@@ -151,3 +154,68 @@ def _audible(
             files[clip.name]["clean"] = clip.clean
     chosen = np.linspace(0, len(whole) - 1, min(number, len(whole))).round().astype(int)
     return {whole[i]: files[whole[i]] for i in chosen}
+
+
+def markdown(
+    rows: list[Row], analyses: dict[str, dict[str, tuple[float, float]]], control: str
+) -> str:
+    """Return what `compare` found as Markdown: all means, then each column in full."""
+    columns = list(dict.fromkeys(row.column for row in rows))
+    cells = {(row.system, row.column): row for row in rows}
+    systems = list(dict.fromkeys(row.system for row in rows))
+    most = max(row.clips for row in rows)
+    lines = _head(["system", *(HEADINGS.get(c, c) for c in columns)])
+    for system in systems:
+        means = (_count(cells[system, column], most) for column in columns)
+        lines.append(_line([_cell(system), *means]))
+    lines += [
+        "",
+        f"Differences are to {_cell(control)}, on the clips that both have a score "
+        "for: mean with its 95 % bootstrap interval, p of Wilcoxon's signed-rank test, "
+        "corrected by Holm over all tests here, and Cohen's d of the paired "
+        "differences.",
+    ]
+    for column in columns:
+        lines += ["", f"### {HEADINGS.get(column, column)}", ""]
+        lines += _head(["system", "mean [95 %]", "difference [95 %]", "p", "d"])
+        for system in systems:
+            row = cells[system, column]
+            line = [_cell(system), _interval(row.mean), "", "", ""]
+            if row.difference is not None:
+                p = _p(row.p).removeprefix("= ")
+                line[2:] = [_interval(row.difference, "+"), p, f"{row.d:+.2f}"]
+            lines.append(_line(line))
+        if column in analyses:
+            tests = (
+                f"{kind}: F = {f:.2f}, p {_p(p)}"
+                for kind, (f, p) in analyses[column].items()
+            )
+            lines += ["", f"Analysis of variance, {'; '.join(tests)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _head(cells: list[str]) -> list[str]:
+    """Return the head of a Markdown table, numbers to the right."""
+    return [_line(cells), _line(["---", *["---:"] * (len(cells) - 1)])]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(name: str) -> str:
+    """Return a name as Markdown shows it, whatever it is."""
+    return printable(name).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _count(row: Row, most: int) -> str:
+    return f"{row.mean[0]:.3f}" + (f" ({row.clips} clips)" if row.clips < most else "")
+
+
+def _interval(values: tuple[float, float, float], sign: str = "") -> str:
+    mean, low, high = (f"{value:{sign}.3f}" for value in values)
+    return f"{mean} [{low}, {high}]"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

@@ -13,19 +13,20 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from tqdm.auto import tqdm
 
 from speechbrain_mal.analysis.plots import plot_passes, plot_spectrograms
-from speechbrain_mal.audio.reader import native
-from speechbrain_mal.files import printable, whole_file, write_text
+from speechbrain_mal.audio import OutputFormat, write_audio
+from speechbrain_mal.files import printable, write_text
 from speechbrain_mal.metrics import Clip, ScoreTable, evaluate
 from speechbrain_mal.metrics.clips import read_mono
+from speechbrain_mal.metrics.registry import check_metrics, columns
 from speechbrain_mal.metrics.text import check_system, to_cell
 
 logger = logging.getLogger(__name__)
 
 Enhance = Callable[[np.ndarray, int], np.ndarray]
+Tables = dict[str, dict[int, ScoreTable]]  # by system and pass
 MAX_PEAK = 100.0  # as of `audio.AudioFile`
 
 
@@ -84,22 +85,22 @@ def enhance_repeatedly(
     ValueError
         When a pass changes the length.
     """
-    folder, diverged = Path(folder), {}
-    total = len(noisy) * keep[-1]
+    folder, diverged, last = Path(folder), {}, keep[-1]
+    total = len(noisy) * last
     with tqdm(total=total, desc=label, unit="pass", disable=not progressbar) as bar:
         for clip, source in noisy.items():
-            files = {number: pass_file(folder, number, clip) for number in keep}
+            files = {number: _file(folder, number, clip) for number in keep}
             done = max((n for n in keep if files[n].exists()), default=None)
             try:
                 waveform, rate = read_mono(source if done is None else files[done])
             except ValueError as error:
                 logger.warning(f"{error} It has no passes.")
-                bar.update(keep[-1])
+                bar.update(last)
                 continue
             if done is None:
                 _write(files[0], waveform, rate)
             bar.update(done or 0)
-            for number in range((done or 0) + 1, keep[-1] + 1):
+            for number in range((done or 0) + 1, last + 1):
                 length = len(waveform)
                 waveform = enhance(waveform, rate)
                 if len(waveform) != length:
@@ -109,7 +110,7 @@ def enhance_repeatedly(
                     )
                 if not np.abs(waveform).max() <= MAX_PEAK:  # or NaN
                     diverged[clip] = number
-                    bar.update(keep[-1] - number + 1)
+                    bar.update(last - number + 1)
                     break
                 if number in files:
                     _write(files[number], waveform, rate)
@@ -117,15 +118,14 @@ def enhance_repeatedly(
     return diverged
 
 
-def pass_file(folder: Path, number: int, clip: str) -> Path:
-    """Return where a pass of a clip is kept."""
+def _file(folder: Path, number: int, clip: str) -> Path:
     return folder / f"{number:03}" / f"{clip}.wav"
 
 
 def _write(path: Path, waveform: np.ndarray, rate: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
-        soundfile.write(native(partial), waveform, rate, subtype="FLOAT", format="WAV")
+    with write_audio(path, OutputFormat(rate, 1, "WAV", "FLOAT")) as output:
+        output.write(waveform)
 
 
 def keeping_level(enhance: Enhance) -> Enhance:
@@ -143,16 +143,15 @@ def keeping_level(enhance: Enhance) -> Enhance:
     array([ 0.5, -0.5], dtype=float32)
     """
 
+    def rms(waveform: np.ndarray) -> float:
+        return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
+
     def enhanced(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
         output = enhance(waveform, sample_rate)
-        level = _rms(output)
-        return output * np.float32(_rms(waveform) / level) if level > 0 else output
+        level = rms(output)
+        return output * np.float32(rms(waveform) / level) if level > 0 else output
 
     return enhanced
-
-
-def _rms(waveform: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
 
 
 def self_consistency(
@@ -165,7 +164,7 @@ def self_consistency(
     options: dict[str, dict] | None = None,
     jobs: int = 1,
     progressbar: bool = False,
-) -> dict[str, dict[int, ScoreTable]]:
+) -> Tables:
     """Run the experiment and draw the paper's two figures.
 
     Into the folder go `passes.csv`, the means of every system after every pass that is
@@ -192,11 +191,12 @@ def self_consistency(
     dict of str to dict of int to ScoreTable
         Scores by system and pass.
     """
-    folder = Path(folder)
-    keep = passes_to_keep(passes)
-    tables: dict[str, dict[int, ScoreTable]] = {}
-    for name, enhance in systems.items():
+    check_metrics(metrics, options)  # before hours of passes
+    for name in systems:
         check_system(name)
+    folder, keep = Path(folder), passes_to_keep(passes)
+    tables: Tables = {}
+    for name, enhance in systems.items():
         place = folder / name
         diverged = enhance_repeatedly(enhance, noisy, keep, place, name, progressbar)
         for clip, number in diverged.items():
@@ -206,11 +206,7 @@ def self_consistency(
             )
         clips = {
             number: [
-                Clip(
-                    f"{number:03}/{clip}",
-                    pass_file(place, number, clip),
-                    clean.get(clip),
-                )
+                Clip(f"{number:03}/{clip}", _file(place, number, clip), clean.get(clip))
                 for clip in noisy
             ]
             for number in keep
@@ -223,36 +219,38 @@ def self_consistency(
             for number, group in clips.items()
         }
     write_text(folder / "passes.csv", _means_csv(tables))
-    plot_passes(_curves(tables), folder / "passes.png")
+    plot_passes(_curves(tables, columns(metrics)), folder / "passes.png")
     first = next(iter(noisy))
-    shown = [number for number in (0, 1, 10) if number < passes] + [passes]
-    grid, rate = _waveforms(systems, shown, first, folder)
+    grid, rate = {}, 0
+    for number in [n for n in (0, 1, 10) if n < passes] + [passes]:
+        row = grid[f"{number} passes" if number != 1 else "1 pass"] = {}
+        for name in systems:
+            path = _file(folder / name, number, first)
+            row[name] = None  # where it diverged
+            if path.exists():
+                row[name], rate = read_mono(path)
     plot_spectrograms(grid, rate, folder / "spectrograms.png", first)
     return tables
 
 
 def pass_rows(by_pass: Mapping[int, ScoreTable]) -> list[list[str]]:
-    """Return the rows of a table by pass: `pass`, `clips`, the mean of every column.
+    """Return one system's table by pass: `pass`, `clips`, the mean of every column.
 
-    `clips` is the number of those that have all scores.
-
-    Arguments
-    ---------
-    by_pass : mapping of int to ScoreTable
-        Scores of one system, in the order of the passes.
+    `clips` is the number of those that have all scores. The passes, in their order, are
+    the keys of `by_pass`.
     """
-    columns = next(iter(by_pass.values())).columns
-    rows = [["pass", "clips", *columns]]
+    names = next(iter(by_pass.values())).columns
+    rows = [["pass", "clips", *names]]
     for number, table in by_pass.items():
         means = table.means()
         clips = sum(
             not any(map(math.isnan, row.values())) for row in table.rows.values()
         )
-        rows.append([str(number), str(clips), *(f"{means[c]:.4f}" for c in columns)])
+        rows.append([str(number), str(clips), *(f"{means[c]:.4f}" for c in names)])
     return rows
 
 
-def _means_csv(tables: dict[str, dict[int, ScoreTable]]) -> str:
+def _means_csv(tables: Tables) -> str:
     file = StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     for name, by_pass in tables.items():
@@ -264,10 +262,9 @@ def _means_csv(tables: dict[str, dict[int, ScoreTable]]) -> str:
 
 
 def _curves(
-    tables: Mapping[str, Mapping[int, ScoreTable]],
+    tables: Tables, names: Sequence[str]
 ) -> dict[str, dict[str, dict[int, float]]]:
     """Return means by column, system and pass, of the passes that all clips reached."""
-    columns = next(iter(next(iter(tables.values())).values())).columns
     return {
         column: {
             name: {
@@ -277,21 +274,5 @@ def _curves(
             }
             for name, by_pass in tables.items()
         }
-        for column in columns
+        for column in names
     }
-
-
-def _waveforms(
-    systems: Mapping[str, Enhance], shown: Sequence[int], clip: str, folder: Path
-) -> tuple[dict[str, dict[str, np.ndarray | None]], int]:
-    """Return one clip's waveforms, None where diverged, and their sampling rate."""
-    grid: dict[str, dict[str, np.ndarray | None]] = {}
-    rate = 0
-    for number in shown:
-        row = grid[f"{number} passes" if number != 1 else "1 pass"] = {}
-        for name in systems:
-            path = pass_file(folder / name, number, clip)
-            row[name] = None
-            if path.exists():
-                row[name], rate = read_mono(path)
-    return grid, rate

@@ -12,23 +12,12 @@ from scipy import stats
 
 
 def mean_interval(
-    values: np.ndarray, confidence: float = 0.95, resamples: int = 10_000
+    values: np.ndarray, resamples: int = 10_000
 ) -> tuple[float, float, float]:
-    """Return the mean, and its percentile bootstrap interval.
+    """Return the mean of `[clips]`, and its 95 % percentile bootstrap interval.
 
-    Arguments
-    ---------
-    values : np.ndarray
-        One value a clip, `[clips]`.
-    confidence : float
-        Share of intervals that cover, in (0, 1).
-    resamples : int
-        Bootstrap samples; they are the same in every call.
-
-    Returns
-    -------
-    tuple of float
-        Mean, lower and upper end; NaN without values, the mean alone with one.
+    The bootstrap's samples are the same in every call. The result is
+    `(mean, low, high)`: NaN without values, the mean alone with one.
 
     Example
     -------
@@ -42,7 +31,6 @@ def mean_interval(
     result = stats.bootstrap(
         (values,),
         np.mean,
-        confidence_level=confidence,
         n_resamples=resamples,
         batch=max(1, 1_000_000 // len(values)),  # bounds the memory
         method="percentile",
@@ -73,11 +61,10 @@ def effect_size(differences: np.ndarray) -> float:
     >>> effect_size(np.array([1.0, 2.0, 3.0]))
     2.0
     """
-    differences = np.asarray(differences, dtype=np.float64)
     if len(differences) < 2 or not np.any(differences):
         return 0.0 if len(differences) else float("nan")
     with np.errstate(divide="ignore"):
-        return float(differences.mean() / differences.std(ddof=1))
+        return float(np.mean(differences) / np.std(differences, ddof=1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -92,9 +79,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     order = np.argsort(p_values)
     corrected = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
-    corrected = np.minimum(np.maximum.accumulate(corrected), 1.0)
     result = np.empty(len(p_values))
-    result[order] = corrected
+    result[order] = np.minimum(np.maximum.accumulate(corrected), 1.0)
     return result.tolist()
 
 

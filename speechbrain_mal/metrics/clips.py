@@ -4,10 +4,12 @@ import json
 import logging
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from speechbrain_mal import audio
 from speechbrain_mal.audio.walk import names_of
@@ -73,6 +75,53 @@ def read_mono(source: Audio, sample_rate: int | None = None) -> tuple[np.ndarray
     if wrong := int(np.count_nonzero(~np.isfinite(waveform))):
         raise ValueError(f"{name} has {wrong} sample(s) that are NaN or infinite")
     return waveform, sample_rate
+
+
+def clips_from_batch(
+    names: Sequence[str],
+    enhanced: np.ndarray,
+    clean: np.ndarray,
+    lengths: Sequence[float],
+    sample_rate: int,
+    folder: str | os.PathLike | None = None,
+    clean_files: Sequence[str] | None = None,
+) -> list[Clip]:
+    """Take clips out of a padded batch.
+
+    Arguments
+    ---------
+    names : sequence of str
+        Ids of the clips.
+    enhanced, clean : np.ndarray
+        `[B, samples]`.
+    lengths : sequence of float
+        Relative lengths.
+    sample_rate : int
+        In Hz.
+    folder : path, optional
+        Each enhanced clip is written there, `<id>.wav`, and that file is scored: the
+        numbers are of what users listen to.
+    clean_files : sequence of str, optional
+        Where the clean clips came from: with a folder these files are compared.
+
+    Example
+    -------
+    >>> batch = np.zeros((2, 100), dtype=np.float32)
+    >>> clips = clips_from_batch(["a", "b"], batch, batch, [1.0, 0.5], 16000)
+    >>> [(clip.name, clip.enhanced.shape) for clip in clips]
+    [('a', (100,)), ('b', (50,))]
+    """
+    clips = []
+    for i, name in enumerate(names):
+        samples = round(lengths[i] * clean.shape[1])
+        pair: list[Audio] = [enhanced[i, :samples], clean[i, :samples]]
+        if folder:
+            path = Path(folder, f"{name}.wav")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, pair[0], sample_rate)
+            pair = [path, Path(clean_files[i]) if clean_files else pair[1]]
+        clips.append(Clip(name, *pair, sample_rate))
+    return clips
 
 
 def clips_from_folders(
@@ -173,42 +222,37 @@ def clips_from_manifest(
     FileNotFoundError, ValueError
         When the manifest or folder does not exist, or is none.
     """
-    entries, where = _read_manifest(manifest), printable(manifest)
-    of_manifest = str(enhanced) == "noisy"
-    files = {} if of_manifest else _files(enhanced)
-
-    def path(name: str, key: str) -> Path:
-        entry = entries[name]
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f"{where}: clip {name!r} leads out of its folder.")
-        if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
-            raise ValueError(f"{where}: clip {name!r} has no {key!r}.")
-        return Path(entry[key].replace("{data_root}", str(data_folder)))
-
-    return [
-        Clip(
-            name,
-            path(name, "noisy_wav")
-            if of_manifest
-            else files.get(name, Path(enhanced, f"{name}.wav")),
-            path(name, "clean_wav"),
-            transcript=entries[name].get("words"),
-        )
-        for name in entries
-    ]
-
-
-def _read_manifest(path: str | os.PathLike) -> dict[str, dict]:
+    where = printable(manifest)
     try:
-        entries = json.loads(read_text(path) or "null")
+        entries = json.loads(read_text(manifest) or "null")
     except json.JSONDecodeError as error:
-        raise ValueError(f"{printable(path)} is no JSON ({error}).") from error
+        raise ValueError(f"{where} is no JSON ({error}).") from error
     if not isinstance(entries, dict) or not entries:
         raise ValueError(
-            f"{printable(path)} is no manifest of clips: "
+            f"{where} is no manifest of clips: "
             '{"clip": {"clean_wav": "path"}, ...}.'
         )
-    return entries
+    of_manifest = str(enhanced) == "noisy"
+    files = {} if of_manifest else _files(enhanced)
+    clips = []
+    for name, entry in entries.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{where}: clip {name!r} leads out of its folder.")
+        paths = {}
+        for key in ("clean_wav", "noisy_wav") if of_manifest else ("clean_wav",):
+            if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
+                raise ValueError(f"{where}: clip {name!r} has no {key!r}.")
+            paths[key] = Path(entry[key].replace("{data_root}", str(data_folder)))
+        file = files.get(name, Path(enhanced, f"{name}.wav"))
+        clips.append(
+            Clip(
+                name,
+                paths.get("noisy_wav", file),
+                paths["clean_wav"],
+                transcript=entry.get("words"),
+            )
+        )
+    return clips
 
 
 def clips_from_list(path: str | os.PathLike) -> list[Clip]:

@@ -1,20 +1,23 @@
 """Composite measures CSIG, CBAK, COVL (Hu and Loizou, IEEE TASLP 16(1), 2008).
 
 Regressions of listeners' ratings of signal distortion, background and overall quality
-(ITU-T P.835) on other measures, of which LLR and WSS are defined here as in Loizou's
-programs ("Speech Enhancement: Theory and Practice", 2nd ed., section 11.1):
+(ITU-T P.835) on PESQ and measures that are defined here as in the programs of P. C.
+Loizou ("Speech Enhancement: Theory and Practice", 2nd ed., CRC Press 2013, chapter 11):
 
 * `CSIG = 3.093 - 1.029 LLR + 0.603 PESQ - 0.009 WSS`
 * `CBAK = 1.634 + 0.478 PESQ - 0.007 WSS + 0.063 segSNR`
 * `COVL = 1.594 + 0.805 PESQ - 0.512 LLR - 0.007 WSS`
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from speechbrain_mal.metrics.pesq_stoi import WIDE_BAND_RATE, pesq_wb
-from speechbrain_mal.metrics.snr import segmental_snr
-from speechbrain_mal.metrics.waveforms import loizou_frames, resample
+from speechbrain_mal.metrics.intrusive import pesq_wb
+from speechbrain_mal.metrics.waveforms import windowed_frames
 
+EPSILON = np.finfo(np.float64).eps  # MATLAB's
+LOWEST_DB, HIGHEST_DB = -10.0, 35.0  # of a segment's SNR
 SHARE = 0.95  # of the frames, the lowest, are averaged
 NO_RATIO = 1000.0  # of an LLR; as in Schmid's pysepm, whose values these are
 
@@ -38,9 +41,9 @@ def composite(
 ) -> dict[str, float]:
     """CSIG, CBAK and COVL as papers on VoiceBank-DEMAND give them, 1 to 5 (identical).
 
-    That is at 16 kHz and with PESQ-WB's MOS-LQO, as in pysepm, CMGAN and SpeechBrain's
-    recipes. (The regression was fitted to raw narrow-band PESQ at 8 kHz, so the values
-    compare systems and are no ratings.) Undefined where `pesq_wb` is.
+    With PESQ-WB's MOS-LQO, at 16 kHz, as in pysepm, CMGAN and SpeechBrain's recipes.
+    (The regression was fitted to raw narrow-band PESQ at 8 kHz, so the values compare
+    systems and are no ratings.) Undefined where `pesq_wb` is.
 
     Example
     -------
@@ -49,13 +52,9 @@ def composite(
     >>> composite(clean, clean, 16000)
     {'csig': 5.0, 'cbak': 5.0, 'covl': 5.0}
     """
-    pair = [resample(x, sample_rate, WIDE_BAND_RATE) for x in (enhanced, clean)]
-    try:
-        pesq = pesq_wb(*pair, WIDE_BAND_RATE)
-    except ValueError as error:
-        raise ValueError(f"composite: {error}") from error
-    ratio, slope, segments = (
-        measure(*pair, WIDE_BAND_RATE) for measure in (llr, wss, segmental_snr)
+    pesq, ratio, slope, segments = (
+        measure(enhanced, clean, sample_rate)
+        for measure in (pesq_wb, llr, wss, segmental_snr)
     )
     scores = {
         "csig": 3.093 - 1.029 * ratio + 0.603 * pesq - 0.009 * slope,
@@ -63,6 +62,53 @@ def composite(
         "covl": 1.594 + 0.805 * pesq - 0.512 * ratio - 0.007 * slope,
     }
     return {name: min(max(score, 1.0), 5.0) for name, score in scores.items()}
+
+
+def loizou_frames(
+    enhanced: np.ndarray, clean: np.ndarray, sample_rate: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield 30 ms frames of two clips, Hann windowed, 75 % overlapping.
+
+    As in Loizou's programs, the window has no zeros at its ends, the last whole frame
+    is left out, and 2.2e-16 is added to every sample, so that digital silence has a
+    spectrum. The clips have at least two frames, 37.5 ms.
+
+    Example
+    -------
+    >>> enhanced, clean = next(loizou_frames(*np.ones((2, 16000)), 16000))
+    >>> clean.shape
+    (129, 480)
+    """
+    frame_length = round(0.03 * sample_rate)
+    hop_length = frame_length // 4
+    n_frames = (len(clean) - frame_length) // hop_length
+    window = np.hanning(frame_length + 2)[1:-1]
+    end = (n_frames - 1) * hop_length + frame_length
+    yield from zip(
+        windowed_frames(enhanced[:end] + EPSILON, window, hop_length),
+        windowed_frames(clean[:end] + EPSILON, window, hop_length),
+        strict=True,
+    )
+
+
+def segmental_snr(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
+    """Segmental SNR in dB: the mean of the frames' SNRs, each limited to -10 to 35.
+
+    Of Hansen and Pellom, ICSLP 1998. Nothing is rescaled first. Some Python ports bring
+    both clips to one peak before, and give other values where the level is off. Frames
+    in which the clean speech is digitally silent count -10, whatever the estimate.
+
+    Example
+    -------
+    >>> clean = np.sin(np.arange(16000) / 10)
+    >>> round(segmental_snr(1.1 * clean, clean, 16000), 1)
+    20.0
+    """
+    ratios = []
+    for noisy, speech in loizou_frames(enhanced, clean, sample_rate):
+        ratio = np.sum(speech**2, 1) / (np.sum((speech - noisy) ** 2, 1) + EPSILON)
+        ratios.append(10 * np.log10(ratio + EPSILON))
+    return float(np.concatenate(ratios).clip(LOWEST_DB, HIGHEST_DB).mean())
 
 
 def mean_of_lowest(values: np.ndarray) -> float:
@@ -85,8 +131,7 @@ def llr(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     Order 16 (10 below 10 kHz), not limited: the LLR within Hu and Loizou's composite
     measures. (Their program for LLR on its own limits frames to 2.) Where the clean
     clip is digitally silent, rounding decides the value; it takes more silence than the
-    5 % of frames that are left out to move the result. Undefined where the clean clip
-    is silent or shorter than 37.5 ms.
+    5 % of frames that are left out to move the result.
 
     Example
     -------
@@ -99,7 +144,7 @@ def llr(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     """
     order = 10 if sample_rate < 10000 else 16
     ratios = []
-    for noisy, speech in loizou_frames("LLR", enhanced, clean, sample_rate):
+    for noisy, speech in loizou_frames(enhanced, clean, sample_rate):
         lags = _autocorrelation(speech, order)
         own = _error_energy(_error_filter(lags), lags)
         others = _error_energy(_error_filter(_autocorrelation(noisy, order)), lags)
@@ -145,7 +190,7 @@ def wss(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     The squared difference of the slopes of two spectra over 25 critical bands up to
     3.6 kHz, weighted by how close a band is to its spectrum's highest and to its
     nearest peak, over the sum of the weights. Noisy speech has some ten to a hundred.
-    Undefined where `llr` is; the rate is at least 8000 Hz.
+    The rate is at least 8000 Hz.
 
     Example
     -------
@@ -158,7 +203,7 @@ def wss(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     """
     bands = _critical_bands(round(0.03 * sample_rate), sample_rate)
     distances = []
-    for pair in loizou_frames("WSS", enhanced, clean, sample_rate):
+    for pair in loizou_frames(enhanced, clean, sample_rate):
         (a, weight_a), (b, weight_b) = (_slopes_and_weights(x, bands) for x in pair)
         weight = (weight_a + weight_b) / 2
         distances.append(np.sum(weight * (a - b) ** 2, 1) / np.sum(weight, 1))

@@ -1,18 +1,23 @@
 """Score clips in processes, so that nothing is lost and no number depends on how."""
 
-import math
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from speechbrain_mal.audio import stamp_of
+from speechbrain_mal.files import printable
 from speechbrain_mal.metrics.clips import Clip, read_mono
-from speechbrain_mal.metrics.progress import Progress, Results
 from speechbrain_mal.metrics.registry import METRICS, check_metrics
 from speechbrain_mal.metrics.table import ScoreTable
+from speechbrain_mal.metrics.text import read_text
 from speechbrain_mal.processes import DIED, run_tasks
+
+Results = dict[str, dict]  # by metric: {"scores": {column: number}} or {"reason": text}
 
 
 def evaluate(
@@ -53,9 +58,10 @@ def evaluate(
     Raises
     ------
     ValueError
-        When a metric is unknown, two clips have one name, or the progress file is none.
-    ImportError
-        When a metric's package is not installed; it names the extra that brings it.
+        When a metric or an option is unknown, two clips have one name, or the progress
+        file is none.
+    FileNotFoundError, ImportError
+        When a metric's weights or package are missing; it says where they come from.
 
     Example
     -------
@@ -65,13 +71,13 @@ def evaluate(
     >>> bad = Clip("bad", noisy, 0 * clean, 16000)
     >>> table = evaluate([good, bad], ["si_sdr"])
     >>> round(table.means()["si_sdr"]), table.failures
-    (20, ['bad: SI-SDR: the clean clip is silent'])
+    (20, ['bad: si_sdr: the clean clip is silent'])
     """
     clips, options = list(clips), options or {}
-    check_metrics(list(metrics), options)
+    check_metrics(metrics, options)
     if len({clip.name for clip in clips}) < len(clips):
         raise ValueError("Two clips have the same name: rows would be lost.")
-    progress = Progress(progress_file, options)
+    progress = _Progress(progress_file, options)
     results = {clip.name: progress.known(clip) for clip in clips}
     tasks = []
     for clip in clips:
@@ -103,28 +109,19 @@ def _run(tasks: list[tuple], jobs: int) -> Iterator[tuple[Clip, Results]]:
         # In one thread, as in processes: several add up in another order.
         with threadpool_limits(1, "blas"):
             for task in tasks:
-                yield task[0], score_clip(*task)
+                yield task[0], _score_clip(*task)
         return
-    for number, result in run_tasks(score_clip, tasks, jobs):
+    for number, result in run_tasks(_score_clip, tasks, jobs):
         clip, metrics, _ = tasks[number]
         if result == DIED:
             result = {name: {"reason": f"{DIED} at this clip"} for name in metrics}
         yield clip, result
 
 
-def score_clip(clip: Clip, metrics: Sequence[str], options: dict[str, dict]) -> Results:
-    """Return the results of one clip; errors of the set-up are raised.
-
-    Arguments
-    ---------
-    clip, metrics, options
-        As of `evaluate`.
-
-    Raises
-    ------
-    ImportError, OSError
-        When a metric's package or model file is missing.
-    """
+def _score_clip(
+    clip: Clip, metrics: Sequence[str], options: dict[str, dict]
+) -> Results:
+    """Return the results of one clip; errors of the set-up are raised."""
     try:
         enhanced, rate = read_mono(clip.enhanced, clip.sample_rate)
     except ValueError as error:
@@ -132,18 +129,26 @@ def score_clip(clip: Clip, metrics: Sequence[str], options: dict[str, dict]) -> 
     clean, problem = None, "there is no clean clip to compare with"
     if clip.clean is not None:
         try:
-            clean, problem = _reference(clip, enhanced, rate), None
+            clean = _reference(clip, enhanced, rate)
         except ValueError as error:
             problem = str(error)
     results = {}
     for name in metrics:
-        if METRICS[name].needs_clean and problem:
+        metric, further = METRICS[name], dict(options.get(name, {}))
+        if metric.needs_clean and clean is None:
             results[name] = {"reason": problem}
             continue
-        further = dict(options.get(name, {}))
-        if METRICS[name].transcript:
+        if metric.transcript:
             further["transcript"] = clip.transcript
-        results[name] = _score(name, enhanced, clean, rate, further)
+        try:
+            scores = metric.score(enhanced, clean, rate, **further)
+            results[name] = {"scores": scores}
+        except (ImportError, OSError):
+            raise
+        except ValueError as error:  # a clip that the metric is not defined for
+            results[name] = {"reason": f"{name}: {error}"}
+        except Exception as error:  # packages fail in their own ways on odd clips
+            results[name] = {"reason": f"{name}: {type(error).__name__}: {error}"}
     return results
 
 
@@ -162,23 +167,74 @@ def _reference(clip: Clip, enhanced: np.ndarray, rate: int) -> np.ndarray:
     return clean
 
 
-def _score(
-    name: str,
-    enhanced: np.ndarray,
-    clean: np.ndarray | None,
-    rate: int,
-    options: dict,
-) -> dict:
-    metric = METRICS[name]
-    try:
-        value = metric.load()(enhanced, clean, rate, **options)
-    except (ImportError, OSError):
-        raise
-    except ValueError as error:  # a clip that the metric is not defined for
-        return {"reason": str(error)}
-    except Exception as error:  # packages fail in their own ways on odd clips
-        return {"reason": f"{name}: {type(error).__name__}: {error}"}
-    scores = value if isinstance(value, dict) else {next(iter(metric.columns)): value}
-    if any(map(math.isnan, scores.values())):
-        return {"reason": f"{name}: the score is NaN"}
-    return {"scores": {column: float(score) for column, score in scores.items()}}
+class _Progress:
+    """Results on disk, a line a clip, each valid while its files and options are."""
+
+    def __init__(self, path: str | os.PathLike | None, options: dict[str, dict]):
+        self.path = None if path is None else Path(path)
+        self.options = options
+        self.lines: dict[str, tuple[list, dict]] = {}
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = read_text(self.path) if self.path.exists() else ""
+        for number, line in enumerate(content.splitlines(), 1):
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:  # cut off by a kill
+                continue
+            try:
+                known = {
+                    name: (record["options"][name], result)
+                    for name, result in record["results"].items()
+                }
+                self.lines[record["clip"]] = record["files"], known
+            except (AttributeError, KeyError, TypeError):
+                raise ValueError(
+                    f"{printable(self.path)}: line {number} is no result of an "
+                    "evaluation: move the file away, or write to another folder."
+                ) from None
+        if content and not content.endswith("\n"):
+            self._append("\n")
+
+    def known(self, clip: Clip) -> Results:
+        """Return the results that still hold."""
+        files, known = self.lines.get(clip.name, (None, {}))
+        if files != _files(clip):
+            return {}
+        return {
+            name: result
+            for name, (options, result) in known.items()
+            if options == self._options(name)
+        }
+
+    def keep(self, clip: Clip, results: Results) -> None:
+        """Add a clip's results; lines written earlier are superseded."""
+        results = {
+            name: result
+            for name, result in results.items()
+            if not result.get("reason", "").startswith(DIED)
+        }
+        files = _files(clip)
+        if self.path is not None and files and results:
+            options = {name: self._options(name) for name in results}
+            record = {"clip": clip.name, "files": files, "options": options}
+            self._append(json.dumps({**record, "results": results}) + "\n")
+
+    def _append(self, text: str) -> None:
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(text)
+
+    def _options(self, name: str) -> dict:
+        return {key: str(value) for key, value in self.options.get(name, {}).items()}
+
+
+def _files(clip: Clip) -> list | None:
+    """Return what tells whether files have changed; None for waveforms."""
+    facts = []
+    for audio in (clip.enhanced, clip.clean):
+        if isinstance(audio, np.ndarray):
+            return None
+        stamp = stamp_of(audio) if audio else []
+        facts.append([str(audio), *stamp] if stamp else None)
+    return [*facts, clip.transcript]

@@ -1,105 +1,54 @@
-"""What learned metrics share: weights, the clips that they take, one thread.
+"""What learned metrics share: where weights are, and one thread.
 
 Every clip is scored on one thread: processes are what the cores are for, a forked one
 can't wait for its parent's threads, and sums come out in the same order everywhere.
 """
 
-from __future__ import annotations
-
 import contextlib
-import functools
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from speechbrain_mal.extras import require
-from speechbrain_mal.metrics.waveforms import check_clips, resample
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 
-@dataclass(frozen=True)
-class LearnedMetric:
-    """A network that scores clips.
+def weights_file(path: str | os.PathLike | None, cached: str, url: str) -> str:
+    """Return the path of a network's weights, fetched once if the user names none.
 
     Arguments
     ---------
-    name : str
-        As errors call it.
-    sample_rate : int, optional
-        Of the clips that it takes, in Hz; without, of any.
-    seconds : tuple of float
-        Shortest and longest clip.
+    path : path, optional
+        The user's.
     cached : str
-        Where its weights are looked for, and put, if the user names none.
+        Where they are otherwise looked for, and put.
     url : str
         Where they come from.
 
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file, or it can't be fetched.
+
     Example
     -------
-    >>> LearnedMetric("NISQA", seconds=(0.14, 52)).clip(np.ones(160), 16000)
+    >>> weights_file("nowhere/nisqa.tar", "", "")
     Traceback (most recent call last):
-    ValueError: NISQA: the enhanced clip has 0.010 s, and at least 0.14 s can be scored
+    FileNotFoundError: There are no weights at nowhere/nisqa.tar.
     """
-
-    name: str
-    sample_rate: int | None = None
-    seconds: tuple[float, float] = (0.0, np.inf)
-    cached: str = ""
-    url: str = ""
-
-    def clip(
-        self, clip: np.ndarray, sample_rate: int, which: str = "enhanced"
-    ) -> np.ndarray:
-        """Return a clip as the network takes it; `which` is what errors call it."""
-        check_clips(self.name, sample_rate, self.seconds, **{which: clip})
-        target = self.sample_rate or sample_rate
-        return resample(clip, sample_rate, target).astype(np.float32)
-
-    def weights(self, path: str | os.PathLike | None, file: str = "") -> str:
-        """Return the path of the weights, fetched once if the user names none.
-
-        `file` is behind `cached` and `url`, where there are several. Raises
-        FileNotFoundError when there is no such file, or it can't be fetched.
-        """
-        place = Path(path if path is not None else self.cached + file).expanduser()
-        if place.exists():
-            return str(place)
-        if path is not None:
-            raise FileNotFoundError(f"{self.name}: no weights at {place}")
-        from torch.hub import download_url_to_file  # moves it into place when complete
-
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            download_url_to_file(self.url + file, str(place), progress=False)
-        except OSError as error:  # which URLError and HTTPError are
-            raise FileNotFoundError(
-                f"{self.name}: no weights at {place}, and {self.url + file} can't be "
-                f"fetched ({error}). Put the file there, or name yours by the option "
-                "`weights`."
-            ) from error
+    place = Path(cached if path is None else path).expanduser()
+    if place.exists():
         return str(place)
+    if path is not None:
+        raise FileNotFoundError(f"There are no weights at {place}.")
+    from torch.hub import download_url_to_file  # moves it into place when complete
 
-    def session(self, path: str) -> InferenceSession:
-        """Return the session of an ONNX model on one CPU thread, opened once."""
-        require("onnxruntime", "eval")
-        return _session(path)
-
-
-@functools.lru_cache
-def _session(path: str) -> InferenceSession:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"]
-    )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        download_url_to_file(url, str(place), progress=False)
+    except OSError as error:  # which URLError and HTTPError are
+        raise FileNotFoundError(
+            f"There are no weights at {place}, and {url} can't be fetched ({error}). "
+            "Put the file there, or name yours by the option `weights`."
+        ) from error
+    return str(place)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,6 @@ level is `A` where it is 15.9 dB above its own threshold.
 import numpy as np
 from scipy.signal import lfilter
 
-from speechbrain_mal.metrics.waveforms import check_clips
-
 TIME_CONSTANT = 0.03  # s, of each low pass; these three numbers are the standard's
 HANGOVER = 0.2  # s
 MARGIN = 15.9  # dB
@@ -41,9 +39,13 @@ def active_speech_level(waveform: np.ndarray, sample_rate: int) -> tuple[float, 
     >>> round(level, 1), round(activity, 1)
     (-23.6, 0.6)
     """
-    check_clips("P.56", sample_rate, enhanced=waveform)
     waveform = np.asarray(waveform, np.float64)
-    envelope = _envelope(waveform, sample_rate)
+    if not waveform.any():
+        raise ValueError("P.56: the clip is silent")
+    g = np.exp(-1 / (TIME_CONSTANT * sample_rate))
+    envelope = np.abs(waveform)
+    for _ in range(2):
+        envelope = lfilter([1 - g], [1, -g], envelope)
     peak = envelope.max()
     hangover = int(HANGOVER * sample_rate + 0.5)
     energy_db = 10 * np.log10(waveform @ waveform)
@@ -52,7 +54,10 @@ def active_speech_level(waveform: np.ndarray, sample_rate: int) -> tuple[float, 
     def measure(threshold):  # the level A(c), and how far it is above c
         if threshold > peak:
             raise ValueError("P.56: no active speech, only a click or too short a clip")
-        level_db = energy_db - 10 * np.log10(_active(envelope, threshold, hangover))
+        reached = np.flatnonzero(envelope >= threshold)
+        gaps = np.diff(reached, append=len(envelope))
+        active = int(np.minimum(gaps, hangover + 1).sum())  # a(c)
+        level_db = energy_db - 10 * np.log10(active)
         return level_db, level_db - 20 * np.log10(threshold)
 
     # No threshold below this one can be nearer than the margin: A(c) is never less than
@@ -82,18 +87,3 @@ def set_level(waveform: np.ndarray, sample_rate: int, level_db: float) -> np.nda
     """
     gain = 10 ** ((level_db - active_speech_level(waveform, sample_rate)[0]) / 20)
     return waveform * waveform.dtype.type(gain)
-
-
-def _envelope(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
-    g = np.exp(-1 / (TIME_CONSTANT * sample_rate))
-    envelope = np.abs(waveform)
-    for _ in range(2):
-        envelope = lfilter([1 - g], [1, -g], envelope)
-    return envelope
-
-
-def _active(envelope: np.ndarray, threshold: float, hangover: int) -> int:
-    """Return the number of samples at or above a threshold, or within the hangover."""
-    reached = np.flatnonzero(envelope >= threshold)
-    gaps = np.diff(reached, append=len(envelope))
-    return int(np.minimum(gaps, hangover + 1).sum())

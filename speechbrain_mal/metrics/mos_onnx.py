@@ -10,6 +10,7 @@
   package `scoreq` 1.0's; importing it would fetch a model, and it scores files only.
 """
 
+import functools
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -19,9 +20,9 @@ import numpy as np
 from scipy import signal
 
 from speechbrain_mal.extras import require
-from speechbrain_mal.metrics.learned import LearnedMetric
+from speechbrain_mal.metrics.learned import weights_file
 
-DNSMOS = LearnedMetric("DNSMOS", 16000)
+DNSMOS_RATE = 16000  # Hz
 SEGMENT_SECONDS = 9.01
 SEGMENT = 144160  # samples
 # From the network's outputs to the scale of P.835, highest power first.
@@ -32,29 +33,32 @@ POLYNOMIALS = {
 }
 
 _FILE = "model-sigmos_1697718653_41d092e8-epo-200.onnx"
-SIGMOS = LearnedMetric(
-    "SIGMOS",
-    seconds=(0.15, np.inf),  # the network halves its frames four times
-    cached=f"~/.cache/sigmos/{_FILE}",
-    url=f"https://github.com/microsoft/SIG-Challenge/raw/main/ICASSP2024/sigmos/{_FILE}",
-)
+_URL = "https://github.com/microsoft/SIG-Challenge/raw/main/ICASSP2024/sigmos"
 SIGMOS_RATE = 48000  # Hz
 WINDOW, HOP = 960, 480  # samples
 COMPRESSION = 0.3  # power of the magnitudes
 # In the order of the network's outputs.
 SCORES = ("col", "disc", "loud", "noise", "reverb", "sig", "ovrl")
 
-SCOREQ = LearnedMetric(
-    "ScoreQ",
-    16000,
-    # From wav2vec 2.0's first frame to where its attention, which needs memory with the
-    # square of the frames, takes 0.4 GB a layer.
-    seconds=(0.025, 60),
-    cached="~/.cache/scoreq/onnx-models/",  # as the package has it
-    url="https://zenodo.org/records/15739280/files/",
-)
-STRIDE = 320  # samples of a frame: clips are filled up to a multiple
+STRIDE = 320  # samples of a frame of ScoreQ: clips are filled up to a multiple
 DOMAINS = {"natural": "telephone", "synthetic": "synthetic"}  # and the files' names
+
+
+@functools.lru_cache
+def _session(path: str):
+    onnxruntime = require("onnxruntime", "eval")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _run(path: str, inputs: np.ndarray) -> np.ndarray:
+    """Return the first output for inputs in float32."""
+    session = _session(path)
+    name = session.get_inputs()[0].name
+    return session.run(None, {name: inputs.astype(np.float32)})[0]
 
 
 def dnsmos(
@@ -72,21 +76,17 @@ def dnsmos(
     >>> {name: round(score, 1) for name, score in dnsmos(noise).items()}
     {'dnsmos_sig': 1.1, 'dnsmos_bak': 1.1, 'dnsmos_ovrl': 1.1, 'dnsmos_p808': 2.1}
     """
-    clip = DNSMOS.clip(enhanced, sample_rate)
     spec = find_spec("speechmos")  # importing it would import all its metrics
     if spec is None:
         require("speechmos", "eval")
     folder = Path(spec.origin).parent / "dnsmos_models"
-    p835, p808 = (
-        DNSMOS.session(str(folder / name))
-        for name in ("sig_bak_ovr.onnx", "model_v8.onnx")
-    )
+    p835, p808 = (str(folder / name) for name in ("sig_bak_ovr.onnx", "model_v8.onnx"))
     scores = []
-    for segment in dnsmos_segments(clip):
-        raw = p835.run(None, {"input_1": segment[None]})[0][0].astype(np.float64)
+    for segment in dnsmos_segments(enhanced.astype(np.float32)):
+        raw = _run(p835, segment[None])[0].astype(np.float64)
         fitted = map(np.polyval, POLYNOMIALS.values(), raw)
-        features = {"input_1": _mel_spectrogram(segment[:-160])[None]}
-        scores.append([*fitted, p808.run(None, features)[0][0, 0]])
+        overall = _run(p808, _mel_spectrogram(segment[:-160])[None])
+        scores.append([*fitted, overall[0, 0]])
     means = np.mean(scores, axis=0, dtype=float).tolist()
     names = [f"dnsmos_{name}" for name in (*POLYNOMIALS, "p808")]
     return dict(zip(names, means, strict=True))
@@ -101,9 +101,9 @@ def dnsmos_segments(clip: np.ndarray) -> Iterator[np.ndarray]:
     """
     while len(clip) < SEGMENT:
         clip = np.concatenate([clip, clip])
-    rate = DNSMOS.sample_rate
-    for second in range(int(len(clip) // rate - SEGMENT_SECONDS) + 1):
-        segment = clip[second * rate : int((second + SEGMENT_SECONDS) * rate)]
+    for second in range(int(len(clip) // DNSMOS_RATE - SEGMENT_SECONDS) + 1):
+        end = int((second + SEGMENT_SECONDS) * DNSMOS_RATE)
+        segment = clip[second * DNSMOS_RATE : end]
         if len(segment) == SEGMENT:
             yield segment
 
@@ -112,7 +112,7 @@ def _mel_spectrogram(segment: np.ndarray) -> np.ndarray:
     """Return P.808's features, `[frames, 120]`: 1 the maximum, -1 80 dB below."""
     librosa = require("librosa", "eval")
     power = librosa.feature.melspectrogram(
-        y=segment, sr=DNSMOS.sample_rate, n_fft=321, hop_length=160, n_mels=120
+        y=segment, sr=DNSMOS_RATE, n_fft=321, hop_length=160, n_mels=120
     )
     return (librosa.power_to_db(power, ref=np.max).T + 40) / 40
 
@@ -127,10 +127,9 @@ def sigmos(
 ) -> dict[str, float]:
     """SIGMOS: seven scores, 1 to 5; higher is better for all.
 
-    The clip, of 0.15 s at least, is scored at one peak level, so that enhancers are not
-    told apart by their gain, and at 48 kHz: lower rates are resampled by the Fourier
-    transform, as in the published estimator, and leave the upper bands empty, which is
-    heard as coloration.
+    The clip is scored at one peak level, so that enhancers are not told apart by their
+    gain, and at 48 kHz: lower rates are resampled by the Fourier transform, as in the
+    published estimator, and leave the upper bands empty, which is heard as coloration.
 
     Arguments
     ---------
@@ -142,21 +141,14 @@ def sigmos(
     peak_db : float, optional
         Peak level in dBFS to which the clip is scaled first, as S. R. Phaye et al.
         (Interspeech 2025) do. None: as it is, which the published estimator scores.
-
-    Example
-    -------
-    >>> sigmos(np.ones(16000), weights="nowhere/sigmos.onnx")
-    Traceback (most recent call last):
-    FileNotFoundError: SIGMOS: no weights at nowhere/sigmos.onnx
     """
-    clip = SIGMOS.clip(enhanced, sample_rate)
-    session = SIGMOS.session(SIGMOS.weights(weights))
+    path = weights_file(weights, f"~/.cache/sigmos/{_FILE}", f"{_URL}/{_FILE}")
+    clip = enhanced.astype(np.float32)
     if sample_rate != SIGMOS_RATE:
         clip = signal.resample(clip, -(-len(clip) * SIGMOS_RATE // sample_rate))
     if peak_db is not None:
         clip = clip * (10 ** (peak_db / 20) / np.abs(clip).max())
-    features = {session.get_inputs()[0].name: sigmos_features(clip)}
-    scores = session.run(None, features)[0][0]
+    scores = _run(path, sigmos_features(clip))[0]
     return {f"sigmos_{name}": float(x) for name, x in zip(SCORES, scores, strict=True)}
 
 
@@ -169,8 +161,9 @@ def sigmos_features(clip: np.ndarray) -> np.ndarray:
     spectrum = np.fft.rfft(padded * window)
     power = np.maximum(np.abs(spectrum) ** 2, 1e-12)
     compressed = power ** ((COMPRESSION - 1) / 2) * spectrum
-    parts = [power ** (COMPRESSION / 2), compressed.real, compressed.imag]
-    return np.stack(parts)[None].astype(np.float32)
+    return np.stack([power ** (COMPRESSION / 2), compressed.real, compressed.imag])[
+        None
+    ]
 
 
 def scoreq(
@@ -181,26 +174,19 @@ def scoreq(
     domain: str = "natural",
     weights: str | os.PathLike | None = None,
 ) -> float:
-    """ScoreQ without a reference: a mean opinion score, about 1 to 5, of 0.025 to 60 s.
+    """ScoreQ without a reference: a mean opinion score, about 1 to 5.
 
     Arguments
     ---------
     enhanced, clean, sample_rate
-        As of all metrics.
+        As of all metrics; 16 kHz.
     domain : str
         `natural` speech or `synthetic` speech: the data that the model was trained on.
     weights : path, optional
         The ONNX model of that domain. Without, the package's place for it in
         `~/.cache/scoreq`, fetched from Zenodo if it isn't there.
-
-    Example
-    -------
-    >>> scoreq(np.ones(16000), weights="nowhere/adapt_nr_telephone.onnx")
-    Traceback (most recent call last):
-    FileNotFoundError: ScoreQ: no weights at nowhere/adapt_nr_telephone.onnx
     """
-    clip = SCOREQ.clip(enhanced, sample_rate)
-    return float(_scoreq(clip, "adapt_nr", domain, weights).item())
+    return _scoreq(enhanced, "adapt_nr", domain, weights).item()
 
 
 def scoreq_ref(
@@ -215,18 +201,10 @@ def scoreq_ref(
 
     Arguments are those of `scoreq`; here `clean` is needed, and may be any clean
     speech.
-
-    Example
-    -------
-    >>> scoreq_ref(np.ones(16000), np.zeros(16000))
-    Traceback (most recent call last):
-    ValueError: ScoreQ: the clean clip is silent
     """
-    clips = [
-        SCOREQ.clip(clip, sample_rate, which)
-        for which, clip in (("enhanced", enhanced), ("clean", clean))
-    ]
-    first, second = (_scoreq(clip, "fixed_nmr", domain, weights) for clip in clips)
+    first, second = (
+        _scoreq(clip, "fixed_nmr", domain, weights) for clip in (enhanced, clean)
+    )
     return float(np.linalg.norm(first - second))
 
 
@@ -234,8 +212,11 @@ def _scoreq(
     clip: np.ndarray, mode: str, domain: str, weights: str | os.PathLike | None
 ) -> np.ndarray:
     if domain not in DOMAINS:
-        raise ValueError(f"ScoreQ: no domain {domain!r}, choose from {[*DOMAINS]}")
-    path = SCOREQ.weights(weights, f"{mode}_{DOMAINS[domain]}.onnx")
-    session = SCOREQ.session(path)
-    padded = np.pad(clip, (0, -len(clip) % STRIDE))
-    return session.run(None, {session.get_inputs()[0].name: padded[None]})[0]
+        raise ValueError(f"no domain {domain!r}, choose from {[*DOMAINS]}")
+    name = f"{mode}_{DOMAINS[domain]}.onnx"
+    path = weights_file(
+        weights,
+        f"~/.cache/scoreq/onnx-models/{name}",  # as the package has it
+        f"https://zenodo.org/records/15739280/files/{name}",
+    )
+    return _run(path, np.pad(clip, (0, -len(clip) % STRIDE))[None])

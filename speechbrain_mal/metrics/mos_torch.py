@@ -16,19 +16,14 @@ import numpy as np
 import torch
 
 from speechbrain_mal.extras import require
-from speechbrain_mal.metrics.learned import LearnedMetric, one_thread
+from speechbrain_mal.metrics.learned import one_thread, weights_file
 from speechbrain_mal.metrics.level import set_level
 
-DISTILLMOS = LearnedMetric("Distill-MOS", 16000)
-SEGMENT = 122880  # samples, 7.68 s
+SEGMENT = 122880  # samples of Distill-MOS, 7.68 s
 MAX_HOP = 16000
 
-NISQA = LearnedMetric(
-    "NISQA",
-    seconds=(0.14, 52),  # one window of 15 frames to 1300 segments of 4 windows
-    cached="~/.torchmetrics/NISQA/nisqa.tar",  # as torchmetrics has it
-    url="https://github.com/gabrielmittag/NISQA/raw/refs/heads/master/weights/nisqa.tar",
-)
+NISQA_FILE = "~/.torchmetrics/NISQA/nisqa.tar"  # as torchmetrics has it
+_URL = "https://github.com/gabrielmittag/NISQA/raw/refs/heads/master/weights/nisqa.tar"
 # In the order of the network's outputs, which is not that of the papers.
 DIMENSIONS = ("mos", "noi", "dis", "col", "loud")
 
@@ -48,7 +43,7 @@ def distillmos(
     >>> round(distillmos(noise), 1)
     2.3
     """
-    clip = DISTILLMOS.clip(enhanced, sample_rate)
+    clip = enhanced.astype(np.float32)
     clip = np.pad(clip, (0, max(SEGMENT - len(clip), 0)))
     beyond = len(clip) - SEGMENT
     model = _distillmos()
@@ -80,9 +75,8 @@ def nisqa(
 ) -> dict[str, float]:
     """NISQA: overall, noisiness, discontinuity, coloration, loudness; about 1 to 5.
 
-    Higher is better for all. The clip, of 0.14 to 52 s, is scored at its own sampling
-    rate (the mel filters go up to 20 kHz). Undefined where it is silent or has no
-    active speech level.
+    Higher is better for all. The clip is scored at its own sampling rate (the mel
+    filters go up to 20 kHz). Undefined where it has no active speech level.
 
     Arguments
     ---------
@@ -95,21 +89,15 @@ def nisqa(
         Active speech level (ITU-T P.56) in dBov to which the clip is scaled first, so
         that enhancers are not told apart by their gain. None: as it is, which is what
         NISQA's own program and torchmetrics score.
-
-    Example
-    -------
-    >>> nisqa(np.ones(16000), weights="nowhere/nisqa.tar")
-    Traceback (most recent call last):
-    FileNotFoundError: NISQA: no weights at nowhere/nisqa.tar
     """
-    clip = NISQA.clip(enhanced, sample_rate)
-    package = _nisqa_package()
-    model, settings = _nisqa(NISQA.weights(weights))
+    for module in ("librosa", "requests"):  # which torchmetrics only misses when called
+        require(module, "eval")
+    package = require("torchmetrics.functional.audio.nisqa", "eval")
+    path = weights_file(weights, NISQA_FILE, _URL)
+    clip = enhanced.astype(np.float32)
     if level_db is not None:
-        try:
-            clip = set_level(clip, sample_rate, level_db)
-        except ValueError as error:
-            raise ValueError(f"NISQA: {error}") from error
+        clip = set_level(clip, sample_rate, level_db)
+    model, settings = _nisqa(path)
     with one_thread():
         mel = package._get_librosa_melspec(clip[None], sample_rate, settings)
         segments, count = package._segment_specs(torch.from_numpy(mel), settings)
@@ -118,15 +106,11 @@ def nisqa(
     return dict(zip(names, scores.tolist(), strict=True))
 
 
-def _nisqa_package():
-    for module in ("librosa", "requests"):  # which torchmetrics only misses when called
-        require(module, "eval")
-    return require("torchmetrics.functional.audio.nisqa", "eval")
-
-
 @functools.lru_cache
 def _nisqa(path: str):
+    from torchmetrics.functional.audio.nisqa import _NISQADIM
+
     checkpoint = torch.load(path, "cpu", weights_only=True)
-    model = _nisqa_package()._NISQADIM(checkpoint["args"])
+    model = _NISQADIM(checkpoint["args"])
     model.load_state_dict(checkpoint["model_state_dict"])
     return model.eval(), checkpoint["args"]

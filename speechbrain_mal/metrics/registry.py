@@ -1,24 +1,37 @@
-"""The metrics there are: how each is named, what it returns and needs."""
+"""The metrics there are: how each is named, what it takes, needs and returns."""
 
+import math
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module, metadata
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Metric:
-    """A function that scores one clip, and what a table has to know of it.
+    """A function that scores one clip, and what has to be known of it.
 
     Arguments
     ---------
     function : str or callable
-        As `speechbrain_mal.metrics` describes it. As `module.name` in this package it
-        is imported when it is used: most processes need neither torch nor SpeechBrain.
+        `function(enhanced, clean, sample_rate, **options)` to a number, or to a dict of
+        numbers by column. It raises ValueError for a clip that it is not defined for,
+        FileNotFoundError or ImportError where weights or a package are missing. As
+        `module.name` in this package it is imported when it is used: most processes
+        need neither torch nor SpeechBrain.
     columns : dict of str to str
         Columns of the table, and how a heading names them.
     needs_clean : bool
         Whether it compares with the clean clip.
+    audible : tuple of str
+        Which of the clips, `enhanced` and `clean`, may not be silent.
+    seconds : (float, float)
+        Shortest and longest clip.
+    rates : tuple of int
+        Sampling rates in Hz that it takes; others are resampled to the last of them.
+        Without any, it takes all.
     lower_is_better : bool
         Whether it measures an error.
     weight : str, optional
@@ -29,6 +42,8 @@ class Metric:
         Option that names a model's file or source.
     required : bool
         Whether it can't run without that option; otherwise it fetches the file.
+    options : tuple of str
+        Further options of the function.
     package : str, optional
         Distribution that computes it, for the record.
     """
@@ -36,11 +51,15 @@ class Metric:
     function: str | Callable[..., float | dict[str, float]]
     columns: dict[str, str]
     needs_clean: bool = True
+    audible: tuple[str, ...] = ("clean",)
+    seconds: tuple[float, float] = (0.0, math.inf)
+    rates: tuple[int, ...] = ()
     lower_is_better: bool = False
     weight: str | None = None
     transcript: bool = False
     file: str | None = None
     required: bool = False
+    options: tuple[str, ...] = ()
     package: str | None = None
 
     def load(self) -> Callable[..., float | dict[str, float]]:
@@ -50,83 +69,184 @@ class Metric:
         module, name = self.function.split(".")
         return getattr(import_module(f"speechbrain_mal.metrics.{module}"), name)
 
+    def score(
+        self,
+        enhanced: np.ndarray,
+        clean: np.ndarray | None,
+        sample_rate: int,
+        **options: object,
+    ) -> dict[str, float]:
+        """Score a clip.
 
-def _several(metric: str, heading: str, **columns: str) -> dict[str, str]:
-    return {f"{metric}_{key}": f"{heading} {name}" for key, name in columns.items()}
+        Arguments
+        ---------
+        enhanced, clean : np.ndarray
+            Waveforms `[samples]`, full scale 1.0; a metric that needs no reference
+            works without the clean one.
+        sample_rate : int
+            Of both in Hz.
+        **options
+            Those of the function.
 
+        Returns
+        -------
+        dict of str to float
+            Scores by column.
+
+        Raises
+        ------
+        ValueError
+            When the metric is not defined for the clip. (Packages differ: one raises,
+            one returns NaN, one a number that means nothing.)
+        ImportError, FileNotFoundError
+            When a package or the weights are missing.
+
+        Example
+        -------
+        >>> METRICS["pesq"].score(np.ones(16000), np.zeros(16000), 16000)
+        Traceback (most recent call last):
+        ValueError: the clean clip is silent
+        """
+        from speechbrain_mal.metrics.waveforms import resample  # which needs scipy
+
+        rate = (
+            sample_rate if sample_rate in self.rates else [sample_rate, *self.rates][-1]
+        )
+        clips = {"enhanced": enhanced, "clean": clean}
+        for name, clip in clips.items():
+            if clip is None:
+                continue
+            if name in self.audible and not np.any(clip):
+                raise ValueError(f"the {name} clip is silent")
+            length, (low, high) = len(clip) / sample_rate, self.seconds
+            if not low <= length <= high:
+                limit = f"at least {low:g}" if length < low else f"at most {high:g}"
+                raise ValueError(
+                    f"the {name} clip has {length:.3f} s, and {limit} s can be scored"
+                )
+            clips[name] = resample(clip, sample_rate, rate)
+        value = self.load()(*clips.values(), rate, **options)
+        scores = value if isinstance(value, dict) else {[*self.columns][0]: value}
+        if any(map(math.isnan, scores.values())):
+            raise ValueError("the score is NaN")
+        return {column: float(score) for column, score in scores.items()}
+
+
+def _several(metric: str, heading: str, names: str) -> dict[str, str]:
+    """Return headings by column, of names as `column:heading`."""
+    pairs = (name.split(":") for name in names.split())
+    return {f"{metric}_{key}": f"{heading} {name}" for key, name in pairs}
+
+
+_BOTH, _ENHANCED = ("enhanced", "clean"), ("enhanced",)
+# The package `pesq` keeps at most 50 utterances (speech between pauses of more than
+# 0.2 s) and writes past their arrays when there are more: wrong scores, then a
+# segmentation fault. Speech that pauses less than every 0.8 s stays below 50 for 40 s.
+_PESQ = {"audible": _BOTH, "seconds": (0.25, 40), "package": "pesq"}
+# 30 frames, 12.8 ms apart, make the first correlation.
+_STOI = {"seconds": (0.384, math.inf), "package": "pystoi"}
+_ERROR = {"lower_is_better": True}
+_OPINION = {"needs_clean": False, "audible": _ENHANCED}
+_ONNX_FILE = {"file": "weights", "package": "onnxruntime"}
+# From wav2vec 2.0's first frame to where its attention, which needs memory with the
+# square of the frames, takes 0.4 GB a layer.
+_SCOREQ = {"seconds": (0.025, 60), "rates": (16000,), "options": ("domain",)}
 
 METRICS = {
-    "pesq": Metric("pesq_stoi.pesq_wb", {"pesq": "PESQ-WB"}, package="pesq"),
-    "pesq_nb": Metric("pesq_stoi.pesq_nb", {"pesq_nb": "PESQ-NB"}, package="pesq"),
-    "stoi": Metric("pesq_stoi.stoi", {"stoi": "STOI"}, package="pystoi"),
-    "estoi": Metric("pesq_stoi.estoi", {"estoi": "ESTOI"}, package="pystoi"),
-    "si_sdr": Metric("snr.si_sdr", {"si_sdr": "SI-SDR (dB)"}),
-    "snr": Metric("snr.snr", {"snr": "SNR (dB)"}),
+    "pesq": Metric(
+        "intrusive.pesq_wb",
+        {"pesq": "PESQ-WB"},
+        rates=(16000,),  # P.862.2 is defined at no other
+        **_PESQ,
+    ),
+    "pesq_nb": Metric(
+        "intrusive.pesq_nb",
+        {"pesq_nb": "PESQ-NB"},
+        rates=(8000, 16000),  # P.862 has input filters for both
+        **_PESQ,
+    ),
+    "stoi": Metric("intrusive.stoi", {"stoi": "STOI"}, **_STOI),
+    "estoi": Metric("intrusive.estoi", {"estoi": "ESTOI"}, **_STOI),
+    "si_sdr": Metric("intrusive.si_sdr", {"si_sdr": "SI-SDR (dB)"}, audible=_BOTH),
+    "snr": Metric("intrusive.snr", {"snr": "SNR (dB)"}),
     "segmental_snr": Metric(
-        "snr.segmental_snr", {"segmental_snr": "segmental SNR (dB)"}
+        "composite.segmental_snr",
+        {"segmental_snr": "segmental SNR (dB)"},
+        seconds=(0.0375, math.inf),  # two frames
     ),
     "composite": Metric(
         "composite.composite",
         {name: name.upper() for name in ("csig", "cbak", "covl")},
-        package="pesq",
+        rates=(16000,),
+        **_PESQ,
     ),
-    "lsd": Metric("urgent.lsd", {"lsd": "LSD"}, lower_is_better=True),
-    "mcd": Metric("urgent.mcd", {"mcd": "MCD (dB)"}, lower_is_better=True),
+    "lsd": Metric("urgent.lsd", {"lsd": "LSD"}, **_ERROR),
+    "mcd": Metric("urgent.mcd", {"mcd": "MCD (dB)"}, **_ERROR),
     "dnsmos": Metric(
         "mos_onnx.dnsmos",
-        _several("dnsmos", "DNSMOS", sig="SIG", bak="BAK", ovrl="OVRL", p808="P.808"),
-        needs_clean=False,
+        _several("dnsmos", "DNSMOS", "sig:SIG bak:BAK ovrl:OVRL p808:P.808"),
+        rates=(16000,),
         package="speechmos",
+        **_OPINION,
     ),
     "nisqa": Metric(
         "mos_torch.nisqa",
         {"nisqa_mos": "NISQA"}
-        | _several("nisqa", "NISQA", noi="noisiness", dis="discontinuity")
-        | _several("nisqa", "NISQA", col="coloration", loud="loudness"),
-        needs_clean=False,
+        | _several(
+            "nisqa",
+            "NISQA",
+            "noi:noisiness dis:discontinuity col:coloration loud:loudness",
+        ),
+        seconds=(0.14, 52),  # one window of 15 frames to 1300 segments of 4 windows
         file="weights",
+        options=("level_db",),
         package="torchmetrics",
+        **_OPINION,
     ),
     "distillmos": Metric(
         "mos_torch.distillmos",
         {"distillmos": "Distill-MOS"},
-        needs_clean=False,
+        rates=(16000,),
         package="distillmos",
+        **_OPINION,
     ),
     "sigmos": Metric(
         "mos_onnx.sigmos",
-        _several("sigmos", "SIGMOS", col="coloration", disc="discontinuity")
-        | _several("sigmos", "SIGMOS", loud="loudness", noise="noise")
-        | _several("sigmos", "SIGMOS", reverb="reverberation", sig="signal")
-        | _several("sigmos", "SIGMOS", ovrl="overall"),
-        needs_clean=False,
-        file="weights",
-        package="onnxruntime",
+        _several(
+            "sigmos",
+            "SIGMOS",
+            "col:coloration disc:discontinuity loud:loudness noise:noise "
+            "reverb:reverberation sig:signal ovrl:overall",
+        ),
+        seconds=(0.15, math.inf),  # the network halves its frames four times
+        options=("peak_db",),
+        **_ONNX_FILE,
+        **_OPINION,
     ),
     "scoreq": Metric(
-        "mos_onnx.scoreq",
-        {"scoreq": "ScoreQ"},
-        needs_clean=False,
-        file="weights",
-        package="onnxruntime",
+        "mos_onnx.scoreq", {"scoreq": "ScoreQ"}, **_SCOREQ, **_ONNX_FILE, **_OPINION
     ),
     "scoreq_ref": Metric(
         "mos_onnx.scoreq_ref",
         {"scoreq_ref": "ScoreQ distance"},
-        lower_is_better=True,
-        file="weights",
-        package="onnxruntime",
+        audible=_BOTH,
+        **_SCOREQ,
+        **_ONNX_FILE,
+        **_ERROR,
     ),
     "wer": Metric(
         "wer.wer",
         {"wer": "WER (%)", "wer_words": "words"},
         needs_clean=False,
-        lower_is_better=True,
+        audible=(),
+        seconds=(0.1, math.inf),  # no word is shorter, and most recognisers need frames
         weight="wer_words",
         transcript=True,
         file="source",
         required=True,
+        options=("savedir",),
         package="speechbrain",
+        **_ERROR,
     ),
 }
 
@@ -174,14 +294,14 @@ def columns(names: Iterable[str]) -> list[str]:
 
     Example
     -------
-    >>> columns(["pesq", "si_sdr"])
-    ['pesq', 'si_sdr']
+    >>> columns(["pesq", "wer"])
+    ['pesq', 'wer', 'wer_words']
     """
     return [column for name in names for column in METRICS[name].columns]
 
 
 def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) -> None:
-    """Raise ValueError where a metric is unknown, or lacks an option that it needs.
+    """Raise ValueError where a metric or one of its options is unknown or missing.
 
     Arguments
     ---------
@@ -195,10 +315,19 @@ def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) 
     >>> check_metrics(["pesq", "mos"])
     Traceback (most recent call last):
     ValueError: No metric ['mos']: choose from ['pesq', ...
+    >>> check_metrics(["nisqa"], {"nisqa": {"level": -20}})
+    Traceback (most recent call last):
+    ValueError: nisqa has no option 'level': choose from ['weights', 'level_db'].
     """
-    options = options or {}
+    names, options = list(names), options or {}
     if unknown := [name for name in [*names, *options] if name not in METRICS]:
         raise ValueError(f"No metric {unknown}: choose from {[*METRICS]}.")
+    for name, given in options.items():
+        known = [*filter(None, [METRICS[name].file]), *METRICS[name].options]
+        for option in given:
+            if option not in known:
+                choice = f"choose from {known}" if known else "it has none"
+                raise ValueError(f"{name} has no option {option!r}: {choice}.")
     for name in names:
         metric = METRICS[name]
         if metric.required and metric.file not in options.get(name, {}):

@@ -46,12 +46,10 @@ class ScoreTable:
 
     def add(self, clip: str, results: dict[str, dict]) -> None:
         """Add a clip's results: by metric, its `scores` or the `reason` of none."""
-        row = {}
-        reasons: dict[str, None] = {}  # in order, and each once
+        row = dict.fromkeys(self.columns, math.nan)
+        reasons = {}  # in order, and each once
         for name in self.metrics:
-            scores = results[name].get("scores", {})
-            for column in METRICS[name].columns:
-                row[column] = scores.get(column, math.nan)
+            row.update(results[name].get("scores", {}))
             if "reason" in results[name]:
                 reasons[results[name]["reason"]] = None
         self.rows[clip] = row
@@ -62,8 +60,13 @@ class ScoreTable:
         return sum(math.isfinite(row[column]) for row in self.rows.values())
 
     def infinite(self) -> dict[str, list[str]]:
-        """Return the clips of an infinite score, by column, if there are any."""
-        return infinite_scores(self.rows)
+        """Return by column the clips of an infinite score: SI-SDR of a copy."""
+        found: dict[str, list[str]] = {}
+        for clip, row in self.rows.items():
+            for column, score in row.items():
+                if math.isinf(score):
+                    found.setdefault(column, []).append(clip)
+        return found
 
     def means(self) -> dict[str, float]:
         """Return each column's mean over the clips of a finite score; else NaN."""
@@ -88,67 +91,49 @@ class ScoreTable:
         writer = csv.writer(file)
         writer.writerow(["clip", *self.columns])
         for clip, row in self.rows.items():
-            scores = (row[column] for column in self.columns)
-            writer.writerow(
-                [to_cell(clip), *("" if math.isnan(s) else s for s in scores)]
-            )
+            scores = ("" if math.isnan(row[c]) else row[c] for c in self.columns)
+            writer.writerow([to_cell(clip), *scores])
         return file.getvalue()
-
-    def json(self, **facts: object) -> str:
-        """Return means, counts, failures and rows as JSON, with further facts."""
-        return as_json(
-            {
-                **facts,
-                "clips": len(self.rows),
-                "means": self.means(),
-                "scored": {column: self.scored(column) for column in self.columns},
-                "infinite": self.infinite(),
-                "failures": self.failures,
-                "scores": self.rows,
-            }
-        )
 
     def markdown(self) -> str:
         """Return the means as a Markdown table, and below it what they leave out."""
         lines = ["| metric | mean | clips |", "| --- | ---: | ---: |"]
         for column, mean in self.means().items():
             lines.append(f"| {HEADINGS[column]} | {mean:.3f} | {self.scored(column)} |")
-        lines += infinite_lines(self.infinite())
+        lines += self.infinite_lines()
         if self.failures:
             lines += ["", "Not scored, and left out of that mean:", ""]
             lines += [f"* {failure}" for failure in self.failures]
         return "\n".join(lines) + "\n"
 
+    def infinite_lines(self) -> list[str]:
+        """Return lines of Markdown on infinite scores, which no mean holds."""
+        lines = []
+        for column, clips in self.infinite().items():
+            names = ", ".join(map(printable, clips))
+            lines += [
+                "",
+                f"{HEADINGS[column]} is infinite, and left out of the mean, of "
+                f"{len(clips)} clip(s), equal to the clean speech: {names}.",
+            ]
+        return lines
+
     def write(self, folder: str | os.PathLike, **facts: object) -> None:
-        """Write `scores.csv`, `scores.json` and `scores.md` into a folder."""
+        """Write `scores.csv`, `scores.md` and `scores.json`, with further facts."""
+        record = {
+            **facts,
+            "clips": len(self.rows),
+            "means": self.means(),
+            "scored": {column: self.scored(column) for column in self.columns},
+            "infinite": self.infinite(),
+            "failures": self.failures,
+            "scores": self.rows,
+        }
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "scores.csv", self.csv())
-        write_text(folder / "scores.json", self.json(**facts))
+        write_text(folder / "scores.json", as_json(record))
         write_text(folder / "scores.md", self.markdown())
-
-
-def infinite_scores(rows: dict[str, dict[str, float]]) -> dict[str, list[str]]:
-    """Return the clips of an infinite score, by column: SI-SDR of a clip to itself."""
-    found: dict[str, list[str]] = {}
-    for clip, row in rows.items():
-        for column, score in row.items():
-            if math.isinf(score):
-                found.setdefault(column, []).append(clip)
-    return found
-
-
-def infinite_lines(infinite: dict[str, list[str]]) -> list[str]:
-    """Return lines of Markdown on infinite scores, which no mean holds."""
-    lines = []
-    for column, clips in infinite.items():
-        names = ", ".join(printable(clip) for clip in clips)
-        lines += [
-            "",
-            f"{HEADINGS.get(column, column)} is infinite, and left out of the mean, of "
-            f"{len(clips)} clip(s), equal to the clean speech: {names}.",
-        ]
-    return lines
 
 
 def as_json(content: object) -> str:

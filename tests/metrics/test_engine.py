@@ -25,7 +25,7 @@ def replace(monkeypatch):
     """Return a function that puts another in the place of SI-SDR's."""
 
     def put(function):
-        metric = Metric(function, {"si_sdr": "SI-SDR (dB)"})
+        metric = Metric(function, {"si_sdr": "SI-SDR (dB)"}, options=("factor",))
         monkeypatch.setitem(registry.METRICS, "si_sdr", metric)
 
     return put
@@ -249,6 +249,9 @@ def test_a_missing_package_is_no_failed_clip(clean, replace):
 def test_unknown_metrics_and_double_names(clean):
     with pytest.raises(ValueError, match=r"No metric \['mos'\].*'pesq'"):
         evaluate([], ["mos"])
+    for name, option in (("si_sdr", "x"), ("nisqa", "level"), ("dnsmos", "weights")):
+        with pytest.raises(ValueError, match=f"{name} has no option '{option}': "):
+            evaluate([], ["si_sdr"], {name: {option: 1}})
     with pytest.raises(ValueError, match="same name"):
         evaluate([Clip("a", clean), Clip("a", clean)], ["si_sdr"])
     assert math.isnan(evaluate([], ["pesq"]).means()["pesq"])

@@ -3,14 +3,14 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from speechbrain_mal.metrics.learned import LearnedMetric, one_thread
+from speechbrain_mal.metrics.learned import one_thread, weights_file
 
 
 def test_weights_are_fetched_once(tmp_path):
     source, cached = tmp_path / "source.tar", tmp_path / "cache" / "weights.tar"
     source.write_bytes(b"weights")
     for _ in range(2):  # the second time without the source
-        path = LearnedMetric("X", cached=str(cached), url=source.as_uri()).weights(None)
+        path = weights_file(None, str(cached), source.as_uri())
         assert path == str(cached) and cached.read_bytes() == b"weights"
         source.unlink(missing_ok=True)
     assert [*cached.parent.iterdir()] == [cached]
@@ -24,8 +24,7 @@ def test_what_is_said_without_a_network(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.hub.urlopen", fail)
     cached = tmp_path / "weights.tar"
     with pytest.raises(FileNotFoundError) as error:
-        url = "https://example.org/weights.tar"
-        LearnedMetric("X", cached=str(cached), url=url).weights(None)
+        weights_file(None, str(cached), "https://example.org/weights.tar")
     for part in (str(cached), "https://example.org/weights.tar", "`weights`"):
         assert part in str(error.value)
     assert not cached.exists()

@@ -96,7 +96,7 @@ def test_the_rate_does_not_matter(sample, rate):
 
 
 def test_what_has_no_level():
-    with pytest.raises(ValueError, match="P.56: the enhanced clip is silent"):
+    with pytest.raises(ValueError, match="P.56: the clip is silent"):
         active_speech_level(np.zeros(RATE), RATE)
     with pytest.raises(ValueError, match="P.56: no active speech, only a click"):
         active_speech_level(tone(0.01), RATE)

@@ -1,5 +1,6 @@
 """One harness for all metrics: references, perfect scores, order, rates, errors."""
 
+import inspect
 import sys
 
 import numpy as np
@@ -13,21 +14,19 @@ from speechmos import dnsmos as speechmos_dnsmos
 from torch import from_numpy
 from torchmetrics.functional import audio as torchmetrics
 
-from speechbrain_mal.metrics import METRICS
+from speechbrain_mal.metrics import METRICS, Metric
 from speechbrain_mal.metrics.composite import llr, wss
 from speechbrain_mal.metrics.registry import LOWER_IS_BETTER
 
 RATE = 16000
 ONE_SEGMENT = 19200  # samples, which DNSMOS repeats up to one segment: it is slow
 # All metrics, and the measures within the composite ones.
-FUNCTIONS = {**{name: metric.load for name, metric in METRICS.items()}}
-FUNCTIONS |= {"llr": lambda: llr, "wss": lambda: wss}
-INTRUSIVE = [
-    name
-    for name in FUNCTIONS
-    if name not in METRICS or METRICS[name].needs_clean and not METRICS[name].file
-]
-every = pytest.mark.parametrize("name", FUNCTIONS)
+EVERY = METRICS | {
+    f.__name__: Metric(f, {f.__name__: ""}, seconds=(0.0375, np.inf))
+    for f in (llr, wss)
+}
+INTRUSIVE = [n for n, metric in EVERY.items() if metric.needs_clean and not metric.file]
+every = pytest.mark.parametrize("name", EVERY)
 intrusive = pytest.mark.parametrize("name", INTRUSIVE)
 
 
@@ -36,8 +35,7 @@ def score(options):
     """Return a function that scores a clip with a metric: numbers by column."""
 
     def scores(name, enhanced, clean, rate=RATE, **further):
-        value = FUNCTIONS[name]()(enhanced, clean, rate, **options(name), **further)
-        return value if isinstance(value, dict) else {name: value}
+        return EVERY[name].score(enhanced, clean, rate, **options(name), **further)
 
     return scores
 
@@ -254,7 +252,6 @@ LENGTHS = {
     "segmental_snr": (0.0375, None),
     "llr": (0.0375, None),
     "wss": (0.0375, None),
-    "mcd": (0.064, None),
     "nisqa": (0.14, 52),
     "sigmos": (0.15, None),
     "scoreq": (0.025, 60),
@@ -265,12 +262,12 @@ LENGTHS = {
 
 @every
 def test_short_and_long_clips(name, sample, score):
-    shortest, longest = LENGTHS.get(name, (0.01, None))
+    shortest, longest = LENGTHS.get(name, (0.064, None))  # a frame of MCD's
     middle = [clip[len(clip) // 2 :] for clip in sample]
     short = [clip[: round(shortest * RATE) - 1] for clip in middle]
     enough = [clip[: round(shortest * RATE)] for clip in middle]
     if name in LENGTHS:
-        message = rf": the \w+ clip has .* s, and at least {shortest:g} s can be scored"
+        message = rf"the \w+ clip has .* s, and at least {shortest:g} s can be scored"
         with pytest.raises(ValueError, match=message):
             score(name, *short)
     if name not in ("pesq", "pesq_nb", "composite", "stoi", "estoi", "wer"):
@@ -349,16 +346,25 @@ PACKAGES_NEEDED = {
     [(n, p) for n, packages in PACKAGES_NEEDED.items() for p in packages],
 )
 def test_a_missing_package_names_the_extra(name, package, sample, score, monkeypatch):
-    from speechbrain_mal.metrics import mos_torch
+    from speechbrain_mal.metrics import mos_onnx, mos_torch
 
     mos_torch._distillmos.cache_clear()
+    mos_onnx._session.cache_clear()
     monkeypatch.setitem(sys.modules, package, None)
     message = rf'{package} is missing: pip install "speechbrain-mal\[eval\]"'
     with pytest.raises(ImportError, match=message):
         score(name, *sample)
 
 
+@pytest.mark.parametrize("name", METRICS)
+def test_a_row_names_all_options_of_its_function(name):
+    metric = METRICS[name]
+    own = inspect.signature(metric.load()).parameters.keys()
+    own -= {"enhanced", "clean", "sample_rate", "transcript"}
+    assert own == {metric.file, *metric.options} - {None}
+
+
 @pytest.mark.parametrize("name", ["nisqa", "sigmos", "scoreq", "scoreq_ref"])
 def test_the_users_file_must_exist(name, sample, tmp_path):
-    with pytest.raises(FileNotFoundError, match=": no weights at .*mine.onnx$"):
-        METRICS[name].load()(*sample, RATE, weights=tmp_path / "mine.onnx")
+    with pytest.raises(FileNotFoundError, match="no weights at .*mine.onnx.$"):
+        METRICS[name].score(*sample, RATE, weights=tmp_path / "mine.onnx")

@@ -142,7 +142,7 @@ def test_scoreq_s_files(clip, monkeypatch, tmp_path):
             scoreq(clip, domain=domain)
         with pytest.raises(FileNotFoundError, match=f"zenodo.*/fixed_nmr_{name}.onnx"):
             scoreq_ref(clip, clip, domain=domain)
-    with pytest.raises(ValueError, match="ScoreQ: no domain 'music', choose from"):
+    with pytest.raises(ValueError, match="no domain 'music', choose from"):
         scoreq(clip, domain="music")
 
 
@@ -185,7 +185,7 @@ def test_nisqa_is_what_the_published_package_computes(sample_pairs, options):
 
 def test_nisqa_is_what_torchmetrics_computes(clip, options, monkeypatch, tmp_path):
     weights = options("nisqa")["weights"]
-    assert f"{torchmetrics_nisqa.NISQA_DIR}/nisqa.tar" == mos_torch.NISQA.cached
+    assert f"{torchmetrics_nisqa.NISQA_DIR}/nisqa.tar" == mos_torch.NISQA_FILE
     (tmp_path / "nisqa.tar").symlink_to(weights)
     monkeypatch.setattr(torchmetrics_nisqa, "NISQA_DIR", str(tmp_path))
     torchmetrics_nisqa._load_nisqa_model.cache_clear()
@@ -202,7 +202,7 @@ def test_nisqa_hears_the_level_of_a_clip_that_is_left_as_it_is(clip, options):
     assert abs(bare["nisqa_loud"] - expected["nisqa_loud"]) > 0.3
     click = np.zeros(RATE, dtype="float32")
     click[100] = 1
-    with pytest.raises(ValueError, match="NISQA: P.56: no active speech"):
+    with pytest.raises(ValueError, match="P.56: no active speech"):
         nisqa(click, **options("nisqa"))
 
 
