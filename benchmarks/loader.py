@@ -20,7 +20,6 @@ from train_step import CLOCKS, measure, timed
 from speechbrain_mal.data import (
     Mixing,
     ShardedMixtures,
-    Sources,
     mixed_dataset,
     pack_shards,
     prepare_dns,
@@ -73,13 +72,10 @@ def mixing(args: argparse.Namespace, p_reverb: float) -> Mixing:
 
 def plain(args: argparse.Namespace, folder: str, p_reverb: float) -> Callable:
     """Return what makes the next mixtures out of plain files."""
-    kinds = ("clean", "noise", "rir")
-    sources = Sources(
-        {kind: f"{folder}/train_{kind}.json" for kind in kinds},
-        args.data_folder,
-        args.sample_rate,
+    manifests = {k: f"{folder}/train_{k}.json" for k in ("clean", "noise", "rir")}
+    dataset = mixed_dataset(
+        mixing(args, p_reverb), manifests, args.data_folder, EXAMPLES
     )
-    dataset = mixed_dataset(mixing(args, p_reverb), sources, EXAMPLES)
     numbers = itertools.cycle(range(EXAMPLES))
 
     def make() -> None:

@@ -1,19 +1,18 @@
-"""People's folders: every odd file comes out right or is named, twice in a row."""
+"""People's folders: every odd file comes out right or is named, twice in a row.
 
-import csv
-import json
+What preparations say of them: tests/data/test_prepare.py.
+"""
+
 import re
 
 import numpy as np
 import pytest
-import soundfile
 from odd_files import SECONDS, make_folder, signal
 from scipy.signal import correlate
 
 from speechbrain_mal import MALEnhancement
 from speechbrain_mal.audio import read_audio
 from speechbrain_mal.audio.writer import format_of
-from speechbrain_mal.data import prepare_dns, prepare_voicebank
 from speechbrain_mal.files import printable
 from speechbrain_mal.metrics import clips_from_folders, evaluate
 
@@ -84,52 +83,3 @@ def test_evaluate(odd, folder, tmp_path):
                 pattern = file.failure or "channels|sample|silen|short"
                 assert re.search(pattern, reasons[name]), name
         assert 50 < table.scored("lsd") == len(odd) - len(reasons)
-
-
-def test_dns_preparation(odd, folder, tmp_path):
-    for _ in range(2):
-        prepare_dns(
-            tmp_path,
-            tmp_path / "out",
-            8000,
-            "odd",
-            "odd",
-            None,
-            valid_share=0.3,
-            max_bad_share=1.0,
-        )
-        with open(tmp_path / "out" / "left_out.csv", newline="") as file:
-            left_out = {row["file"]: row["reason"] for row in csv.DictReader(file)}
-        used = {}
-        for split in ("train", "valid"):
-            path = tmp_path / "out" / f"{split}_clean.json"
-            used |= json.loads(path.read_text())
-        for path, file in odd.items():
-            name = path.relative_to(tmp_path).as_posix()
-            reason = left_out.get(printable(name), "")
-            if file.failure:
-                assert re.search(file.failure, reason) or "pieces" in reason, name
-            else:
-                assert (name in used) != bool(reason), name
-                assert not reason or re.search("pieces|silent|clipped", reason), name
-        (tmp_path / "out" / "prepare.json").unlink()  # the scan's record is still there
-
-
-def test_voicebank_preparation(odd, folder, tmp_path):
-    """A corpus with broken pairs is refused, and the first of them are named."""
-    names = [
-        f"{kind}_{split}_wav_16k"
-        for kind in ("noisy", "clean")
-        for split in ("trainset_28spk", "testset")
-    ]
-    for name in names:
-        (tmp_path / name).symlink_to(folder)
-    with pytest.raises(ValueError, match="both the training and the test set"):
-        prepare_voicebank(tmp_path, tmp_path / "out")
-    for name in names[1::2]:
-        (tmp_path / name).unlink()
-        (tmp_path / name).mkdir()
-        soundfile.write(tmp_path / name / "p1_1.wav", signal(), 16000)
-    speakers = [path.stem.split("_")[0] for path in odd][:1]
-    with pytest.raises(ValueError, match="10 unusable clip"):
-        prepare_voicebank(tmp_path, tmp_path / "out", valid_speakers=speakers)

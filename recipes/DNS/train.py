@@ -23,12 +23,7 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_mal import MALBrain, MALEnhancement
-from speechbrain_mal.data import (
-    ShardedMixtures,
-    Sources,
-    mixed_dataset,
-    prepare_dns,
-)
+from speechbrain_mal.data import ShardedMixtures, mixed_dataset, prepare_dns
 from speechbrain_mal.files import lock_folder
 from speechbrain_mal.lengths import lengths_or_none
 from speechbrain_mal.metrics import clips_from_folders, evaluate
@@ -63,33 +58,25 @@ class EnhanceBrain(MALBrain):
 
 def make_dataset(hparams, split):
     """Return the mixtures of a split, made as they are asked for."""
+    mixing, examples = hparams["train_mixing"], hparams[f"{split}_examples"]
     if split == "train" and hparams["shards_folder"]:
         return ShardedMixtures(
-            hparams["train_mixing"],
+            mixing,
             hparams["shards_folder"],
-            hparams["train_examples"],
+            examples,
             rank=int(os.environ.get("RANK", 0)),
             processes=int(os.environ.get("WORLD_SIZE", 1)),
             skipped=hparams["skipped_files"],
         )
-    kinds = ["clean", "noise"] + (["rir"] if hparams["rir_folder"] else [])
-    sources = Sources(
-        {
-            kind: os.path.join(hparams["output_folder"], f"{split}_{kind}.json")
-            for kind in kinds
-        },
-        hparams["data_folder"],
-        hparams["sample_rate"],
-    )
-    mixing = hparams["train_mixing"]
     if split == "valid":  # the same mixtures in every epoch, whatever the seed
         mixing = dataclasses.replace(mixing, seed=0)
-    return mixed_dataset(
-        mixing,
-        sources,
-        hparams[f"{split}_examples"],
-        hparams["skipped_files"],
-    )
+    kinds = ["clean", "noise"] + (["rir"] if hparams["rir_folder"] else [])
+    manifests = {
+        kind: os.path.join(hparams["output_folder"], f"{split}_{kind}.json")
+        for kind in kinds
+    }
+    data_folder, skipped = hparams["data_folder"], hparams["skipped_files"]
+    return mixed_dataset(mixing, manifests, data_folder, examples, skipped)
 
 
 def test(enhancer, name, folders, hparams):

@@ -6,8 +6,7 @@ from speechbrain_mal.data.mixtures import mixed_dataset
 from speechbrain_mal.data.pairs import RandomCrop, paired_dataset
 from speechbrain_mal.data.shard_mixtures import ShardedMixtures
 from speechbrain_mal.data.shards import pack_shards
-from speechbrain_mal.data.skipped import SkippedFiles
-from speechbrain_mal.data.sources import Sources
+from speechbrain_mal.data.shared import SkippedFiles
 from speechbrain_mal.data.voicebank import prepare_voicebank
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "RandomCrop",
     "ShardedMixtures",
     "SkippedFiles",
-    "Sources",
     "mixed_dataset",
     "pack_shards",
     "paired_dataset",

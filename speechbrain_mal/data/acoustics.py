@@ -1,4 +1,7 @@
-"""What rooms and microphones do to a signal, and how loud speech is."""
+"""What rooms and microphones do to a signal, how loud speech is, and how pieces join.
+
+Signals are `[samples]`.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ _TRANSITION_HZ = 400.0
 
 
 def power(signal: np.ndarray) -> float:
-    """Return the mean square of a signal `[samples]`, in double precision."""
+    """Return the mean square of a signal, in double precision."""
     # Not np.dot: its sum depends on the number of BLAS threads.
     return float(np.mean(np.square(signal, dtype=np.float64)))
 
 
 def active_power(signal: np.ndarray, sample_rate: int) -> float:
-    """Return the mean square of speech `[samples]` over its active frames.
+    """Return the mean square of speech over its active frames.
 
     A frame of 20 ms is active if its power is within 40 dB of that of the loudest, the
     range of STOI [1]. What is left at the end, shorter than a frame, is not looked at.
@@ -42,10 +45,39 @@ def active_power(signal: np.ndarray, sample_rate: int) -> float:
     return float(powers[active].mean())
 
 
+def join(pieces: Sequence[np.ndarray], fade: int) -> np.ndarray:
+    """Join pieces with crossfades that keep the power of what is uncorrelated.
+
+    Pieces are longer than `fade`, those between two others longer than twice that; the
+    result is as long as all of them, less `fade` for each join.
+
+    Example
+    -------
+    >>> join([np.ones(4), np.zeros(4)], fade=2).round(2).tolist()
+    [1.0, 1.0, 0.92, 0.38, 0.0, 0.0]
+    """
+    if len(pieces) == 1:
+        return pieces[0]
+    total = sum(map(len, pieces)) - fade * (len(pieces) - 1)
+    joined = np.zeros(total, dtype=pieces[0].dtype)
+    angle = (np.arange(fade) + 0.5) * (np.pi / 2 / max(fade, 1))
+    rise, fall = (f(angle).astype(joined.dtype) for f in (np.sin, np.cos))
+    position = 0
+    for i, piece in enumerate(pieces):
+        piece = piece.copy()
+        if i > 0:
+            piece[:fade] *= rise
+        if i < len(pieces) - 1:
+            piece[len(piece) - fade :] *= fall
+        joined[position : position + len(piece)] += piece
+        position += len(piece) - fade
+    return joined
+
+
 def reverberate(
     dry: np.ndarray, rir: np.ndarray, early_samples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return speech `[samples]` in a room, and the direct and early part of that.
+    """Return speech in a room, and the direct and early part of that.
 
     The direct sound is the largest sample of the impulse response `[taps]`, whose level
     and sign don't matter; reflections up to `early_samples` later are early. The direct
@@ -79,24 +111,13 @@ def color(signal: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
     [1] J.-M. Valin, "A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech
     Enhancement", 2018, equation 7. Coefficients are b1, b2, a1, a2; it is stable for
     |a1| + |a2| < 1.
-
-    Example
-    -------
-    >>> color(np.array([1.0, 0, 0]), (0.25, 0, 0, 0)).tolist()
-    [1.0, 0.25, 0.0]
     """
     b1, b2, a1, a2 = coefficients
     return lfilter([1, b1, b2], [1, a1, a2], signal).astype(signal.dtype, copy=False)
 
 
 def clip(signal: np.ndarray, share: float) -> np.ndarray:
-    """Limit a signal to a share of its own peak.
-
-    Example
-    -------
-    >>> clip(np.array([0.1, -0.4, 0.2]), 0.5).tolist()
-    [0.1, -0.2, 0.2]
-    """
+    """Limit a signal to a share of its own peak."""
     limit = share * np.abs(signal).max()
     return np.clip(signal, -limit, limit)
 

@@ -6,29 +6,30 @@ import csv
 import io
 import itertools
 import os
+import re
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_mal.audio import SeenFiles
-from speechbrain_mal.data.held_out import hold_out, speaker_of
 from speechbrain_mal.data.manifests import (
     check_rate,
     existing_folder,
     fingerprint,
+    hash_of,
     is_current,
     leaves,
     require_manifests,
     write_manifests,
 )
-from speechbrain_mal.data.scan import SCAN, Facts, list_audio, scan
+from speechbrain_mal.data.scan import Facts, list_audio, scan
 from speechbrain_mal.files import printable, write_text
 
 logger = get_logger(__name__)
 
-LeftOut = list[tuple[str, str]]  # files and reasons
+# How the files of the corpora in the challenge name who speaks: LibriVox's readers,
+# VCTK's and CREMA-D's speakers.
+_SPEAKER = re.compile(r"reader_(\d+)|^(p\d{3})_|^(\d{4})_[A-Z]{3}_[A-Z]{3}_")
 
 
 def prepare_dns(
@@ -65,21 +66,18 @@ def prepare_dns(
     sample_rate : int
         In Hz. Files of a higher rate are resampled when they are read.
     clean_folder, noise_folder, rir_folder : str
-        Folders in `data_folder`, with any folders in them; `rir_folder` is null where
-        there are no responses.
+        Folders in `data_folder`, with any folders in them; no `rir_folder` where there
+        are no responses.
     clean_subsets : sequence of str, optional
-        Folders of `clean_folder` to take; all without it. The English of DNS4 are
-        `read_speech`, `vctk_wav48_silence_trimmed` and `emotional_speech`.
+        Folders of `clean_folder` to take; all without it.
     valid_share : float
         Share of the speakers (of the files, where there is one speaker), noises and
-        responses that are held out for validation: chosen by a hash of their names, so
-        that more files don't change the others.
+        responses that are held out for validation, by a hash of their names.
     valid_folders : dict of str to str, optional
-        Instead of it, folders in `data_folder` for validation, by "clean", "noise" and,
-        if there is a `rir_folder`, "rir".
+        Instead of it, folders in `data_folder` by "clean", "noise" and "rir".
     decode : bool
-        Decode every file. Otherwise headers are read, which is some hundred times
-        faster, and does not find damaged, silent and clipped files.
+        Decode every file. Headers alone are some hundred times faster, and don't tell
+        what is damaged, silent or clipped.
     max_bad_share : float
         If a larger share of a kind's files is unusable, it is an error.
     skip_prep : bool
@@ -117,8 +115,9 @@ def prepare_dns(
         raise ValueError(f"valid_share is {valid_share}: it has to be between 0 and 1.")
     data_folder = existing_folder(data_folder, "data_folder")
     names = _list_files(data_folder, folders, clean_subsets, valid_folders)
+    every = list(itertools.chain(*names.values()))
     stamp = {
-        "files": fingerprint(data_folder, itertools.chain(*names.values())),
+        "files": fingerprint(data_folder, every),
         "folders": folders,
         "valid_folders": valid_folders,
         "clean_subsets": list(clean_subsets) if clean_subsets else None,
@@ -129,32 +128,75 @@ def prepare_dns(
     }
     if is_current(save_folder, manifests, stamp):
         return
-    save_folder.mkdir(parents=True, exist_ok=True)
-    seen = SeenFiles(save_folder / SCAN)
     contents: dict[str, dict] = {}
-    left_out: LeftOut = []
-    for (split, kind), files in names.items():
-        where = (folders if split == "train" else valid_folders)[kind]
-        entries, bad = {}, []
-        with closing(scan(data_folder, files, seen, decode)) as scanned:
-            for name, facts in scanned:
+    left_out = [("file", "reason")]
+    with scan(data_folder, every, save_folder, decode) as scanned:
+        for (split, kind), files in names.items():
+            entries, bad = {}, []
+            for name, facts in itertools.islice(scanned, len(files)):
                 if reason := _reason(facts, kind, sample_rate):
-                    bad.append((name, reason))
+                    bad.append((printable(name), reason))
                 else:
                     entries[name] = _entry(name, facts, kind)
                 if len(bad) > min(max_bad_share * len(files), len(files) - 1):
-                    raise _too_many(where, bad, len(entries), len(files), max_bad_share)
-        contents[f"{split}_{kind}.json"] = entries
-        left_out += bad
+                    where = (folders if split == "train" else valid_folders)[kind]
+                    examples = "".join(f"\n  {name}: {why}" for name, why in bad[:10])
+                    raise ValueError(
+                        f"{len(bad)} of the first {len(bad) + len(entries)} of "
+                        f"{len(files)} files of {where} are unusable, more than "
+                        f"max_bad_share ({max_bad_share}) allows:{examples}"
+                    )
+            contents[f"{split}_{kind}.json"] = entries
+            left_out += bad
     if not valid_folders:
         contents = hold_out(contents, valid_share)
-    table = io.StringIO()
-    rows = [(printable(name), reason) for name, reason in left_out]
-    csv.writer(table).writerows([("file", "reason"), *rows])
+    csv.writer(table := io.StringIO()).writerows(left_out)
     write_text(path := save_folder / "left_out.csv", table.getvalue())
-    if left_out:
-        logger.warning(f"{len(left_out)} files left out: {printable(path)} names them.")
+    if files_out := len(left_out) - 1:
+        logger.warning(f"{files_out} files left out: {printable(path)} names them.")
     write_manifests(save_folder, contents, stamp)
+
+
+def speaker_of(name: str) -> str | None:
+    """Return who speaks in a file, as far as its name tells.
+
+    Known are LibriVox's `reader_06709`, VCTK's `p225_` and CREMA-D's `1001_DFA_ANG_`;
+    otherwise it is the folder of the file, if that lies at least two below the corpus'.
+
+    Example
+    -------
+    >>> speaker_of("clean_fullband/read_speech/book_1_chp_2_reader_06709_0.wav")
+    '06709'
+    """
+    *folders, file = name.split("/")
+    if found := _SPEAKER.search(file):
+        return found[found.lastindex]
+    return folders[-1] if len(folders) > 2 else None
+
+
+def hold_out(contents: dict[str, dict], share: float) -> dict[str, dict]:
+    """Divide the files of training manifests, by name, into training and validation.
+
+    Speakers stay whole, and more of them don't move the others.
+    """
+    divided = {}
+    for manifest, entries in contents.items():
+        groups = {file: entry.get("speaker", file) for file, entry in entries.items()}
+        if len(set(groups.values())) == 1:  # a single speaker: files, then
+            groups = {file: file for file in entries}
+        ranks = {file: hash_of(group) / 2**64 for file, group in groups.items()}
+        lowest, highest = min(ranks.values()), max(ranks.values())
+        if lowest == highest:
+            raise ValueError(
+                f"{manifest}: one file cannot be divided into training and validation: "
+                "add more, or name valid_folders"
+            )
+        for file, rank in ranks.items():
+            # One at least is held out, and one at least is left to train on.
+            held = rank == lowest or (rank < share and rank != highest)
+            split = manifest.replace("train", "valid") if held else manifest
+            divided.setdefault(split, {})[file] = entries[file]
+    return divided
 
 
 def _list_files(
@@ -176,8 +218,7 @@ def _list_files(
         names["train", kind] = _list_kind(data_folder, parts, kind)
     for kind, folder in (valid_folders or {}).items():
         names["valid", kind] = _list_kind(data_folder, [folder], kind)
-        both = set(names["valid", kind]) & set(names["train", kind])
-        if both:
+        if both := set(names["valid", kind]) & set(names["train", kind]):
             raise ValueError(
                 f"{len(both)} file(s) are in both the training and the validation "
                 f"folder of {kind}, such as {printable(min(both))}: name separate "
@@ -205,16 +246,6 @@ def _reason(facts: Facts, kind: str, sample_rate: int) -> str:
     if kind == "rir" and facts.remark == "clipped":
         return facts.problem
     return facts.problem or facts.remark
-
-
-def _too_many(
-    folder: str, bad: LeftOut, usable: int, files: int, max_bad_share: float
-) -> ValueError:
-    examples = "".join(f"\n  {printable(name)}: {why}" for name, why in bad[:10])
-    return ValueError(
-        f"{len(bad)} of the first {len(bad) + usable} of {files} files of {folder} are "
-        f"unusable, more than max_bad_share ({max_bad_share}) allows:{examples}"
-    )
 
 
 def _entry(name: str, facts: Facts, kind: str) -> dict:

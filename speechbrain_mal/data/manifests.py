@@ -60,27 +60,30 @@ def read_manifest(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, dic
     if not isinstance(entries, dict) or not entries:
         raise ValueError(f"{where} names no file: prepare the data again.")
     for name, entry in entries.items():
-        for key in keys:
-            if not isinstance(entry, dict) or key not in entry:
-                fault = f"has no {key}"
-            elif not _is_right(key, entry[key]):
-                fault = f"has {key} {shown(entry[key])}"
-            else:
-                continue
+        if fault := _fault(name, entry, keys):
             raise ValueError(f"{where}: {shown(name)} {fault}: prepare the data again.")
     return entries
 
 
-def read_files(path: str | os.PathLike) -> dict[str, dict]:
-    """Return a manifest that `prepare_dns` wrote; its names stay in the data folder."""
-    entries = read_manifest(path, ("samples", "sample_rate"))
-    for name in entries:
-        if leaves(name):
-            raise ValueError(
-                f"{printable(path)}: {shown(name)} is outside of the data folder: "
-                "prepare the data again."
-            )
-    return entries
+def _fault(name: str, entry: Any, keys: Iterable[str]) -> str:
+    for key in keys:
+        if not isinstance(entry, dict) or key not in entry:
+            return f"has no {key}"
+        value = entry[key]
+        if key == "samples":
+            is_right = type(value) is int and value >= 0
+        elif key == "sample_rate":
+            is_right = type(value) is int and value in RATES
+        elif key == "length":
+            is_right = type(value) in (int, float) and value > 0
+        else:
+            is_right = isinstance(value, str)
+        if not is_right:
+            return f"has {key} {shown(value)}"
+    # Manifests with rates are those whose names are files.
+    if "sample_rate" in keys and leaves(name):
+        return "is outside of the data folder"
+    return ""
 
 
 def leaves(name: str) -> bool:
@@ -93,6 +96,12 @@ def as_bytes(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
+def hash_of(name: str) -> int:
+    """Return 64 bits that depend on a name alone, in every process."""
+    digest = hashlib.blake2b(as_bytes(name), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
 def existing_folder(folder: str | os.PathLike, key: str, advice: str = "") -> Path:
     """Return a folder, or raise the FileNotFoundError that names what is there."""
     missing = Path(folder).absolute()
@@ -101,18 +110,14 @@ def existing_folder(folder: str | os.PathLike, key: str, advice: str = "") -> Pa
     # The first part of the path that does not exist is the one that is misspelt.
     while not missing.parent.is_dir():
         missing = missing.parent
-    raise FileNotFoundError(
-        f"{key}: {printable(folder)} is not a folder. {whats_in(missing)}{advice}"
-    )
-
-
-def whats_in(missing: Path) -> str:
-    """Return what to say of the folder in which something is not found."""
     names = sorted(path.name for path in missing.parent.iterdir() if path.is_dir())
     holds = ", ".join(map(printable, names[:20])) or "no folder"
     close = difflib.get_close_matches(missing.name, names, n=1)
     hint = f" Did you mean {printable(missing.parent / close[0])}?" if close else ""
-    return f"{printable(missing.parent)} holds {holds}.{hint}"
+    raise FileNotFoundError(
+        f"{key}: {printable(folder)} is not a folder. {printable(missing.parent)} "
+        f"holds {holds}.{hint}{advice}"
+    )
 
 
 def require_manifests(folder: Path, names: Iterable[str]) -> None:
@@ -175,13 +180,3 @@ def write_manifests(
             (folder / name).unlink(missing_ok=True)
     counts = ", ".join(f"{len(c)} in {name}" for name, c in manifests.items())
     logger.info(f"Wrote manifests to {printable(folder)}: {counts}.")
-
-
-def _is_right(key: str, value: Any) -> bool:
-    if key == "samples":
-        return type(value) is int and value >= 0
-    if key == "sample_rate":
-        return type(value) is int and value in RATES
-    if key == "length":
-        return type(value) in (int, float) and value > 0
-    return isinstance(value, str)

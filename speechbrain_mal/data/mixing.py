@@ -9,17 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from numbers import Real
 
 import numpy as np
 
-from speechbrain_mal.data.epoch import SharedEpoch
 from speechbrain_mal.data.manifests import check_rate
-
-_ANY = (-200.0, 200.0)  # dB
+from speechbrain_mal.data.shared import SharedEpoch
 
 Choice = float | str | Sequence[float]
+
+_RANGES = {
+    "noises": (1, float("inf")),
+    "snr_db": (-200, 200),
+    "gain_db": (-200, 200),
+    "level_db": (-200, 200),
+    "noise_gain_db": (-200, 200),
+    "clipping": (1e-3, 1),
+    "noise_clipping": (1e-3, 1),
+    "attenuation_db": (0, float("inf")),
+    "offset": (-1, 1),
+}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,10 +43,8 @@ class Mixing(SharedEpoch):
 
     Arguments
     ---------
-    seconds : float
-        Length of a mixture in seconds.
-    sample_rate : int
-        In Hz.
+    seconds, sample_rate : float, int
+        Length of a mixture, and its rate in Hz.
     seed : int
         Another seed gives other mixtures; not negative.
     noises : Choice
@@ -45,36 +52,32 @@ class Mixing(SharedEpoch):
         if they are short.
     snr_db : Choice
         Power of the clean speech on its active frames over that of the noise on the
-        whole segment, in dB.
+        whole segment.
     gain_db : Choice, optional
-        Gain of the whole mixture relative to the level that the speech was recorded
-        with, in dB.
+        Gain of the whole mixture, relative to the level of the recorded speech.
     level_db : Choice, optional
-        RMS of the noisy mixture in dB relative to full scale, instead of `gain_db`
-        (which must be null then); `-60..0` is from a whisper far away to overdriven.
+        RMS of the noisy mixture relative to full scale, instead of `gain_db` (which
+        must be null then); `-60..0` is from a whisper far away to overdriven.
     within_full_scale : bool
-        Whether what would exceed 1 is lowered, speech and noise alike. Otherwise
-        mixtures are as loud as was asked for, floats beyond 1 among them.
+        Whether what would exceed 1 is lowered, speech and noise alike.
     noise_gain_db : Choice
-        Level of each noise among the noises of a mixture, in dB.
+        Level of each noise among the noises of a mixture.
     p_filter : float
         Probability with which the speech, and each noise, goes through a random
         second-order filter (RNNoise's).
     p_reverb : float
         Probability with which the speech is convolved with a room impulse response.
-    target : str
+    target, early_ms : str, float
         The clean speech in reverberation: "early", the direct path and the reflections
         up to `early_ms` after it, or "reverberant", the whole of it.
-    early_ms : float
-        In milliseconds.
     p_clipping, clipping : float, Choice
         Probability that the speech in the mixture is clipped (the target is not), and
         at which share of its peak.
     p_noise_clipping, noise_clipping : float, Choice
         The same of each noise.
     p_band_limit, cutoff_hz : float, Choice
-        Probability that the noisy mixture is low-passed (the target is not), and where,
-        in Hz. Listed frequencies that are not below half the sample rate are ignored.
+        Probability that the noisy mixture is low-passed (the target is not), and where.
+        Listed frequencies that are not below half the sample rate are ignored.
     p_attenuation, attenuation_db : float, Choice
         Probability that the target keeps the noise, and how many dB below that of the
         mixture.
@@ -125,9 +128,6 @@ class Mixing(SharedEpoch):
             raise ValueError(f"seed is {self.seed}: it must not be negative")
         if self.samples < 1:
             raise ValueError(f"seconds is {self.seconds}: it must be positive")
-        for name, value in vars(self).items():
-            if name.startswith("p_") and not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value}: a probability is from 0 to 1")
         if self.target not in ("early", "reverberant"):
             raise ValueError(f"target is early or reverberant, not {self.target!r}")
         if self.early_ms < 0:
@@ -140,38 +140,28 @@ class Mixing(SharedEpoch):
         if isinstance(self.cutoff_hz, Sequence) and not isinstance(self.cutoff_hz, str):
             below = [f for f in self.cutoff_hz if f < self.sample_rate / 2]
             self.cutoff_hz = below or self.cutoff_hz
-        self._check("noises", 1, float("inf"))
-        self._check("snr_db", *_ANY)
-        self._check("gain_db" if self.level_db is None else "level_db", *_ANY)
-        self._check("noise_gain_db", *_ANY)
-        self._check("clipping", 1e-3, 1)
-        self._check("noise_clipping", 1e-3, 1)
+        ranges = dict(_RANGES)
         if self.p_band_limit:
-            self._check("cutoff_hz", 1, self.sample_rate / 2 - 1)
-        self._check("attenuation_db", 0, float("inf"))
-        self._check("offset", -1, 1)
+            ranges["cutoff_hz"] = (1, self.sample_rate / 2 - 1)
+        for name, value in vars(self).items():
+            if name.startswith("p_") and not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}: a probability is from 0 to 1")
+            if name in ranges and value is not None:
+                lowest, highest = ranges[name]
+                least, most = limits(name, value)
+                if not lowest <= least <= most <= highest:
+                    raise ValueError(
+                        f"{name} is {value}: it must be from {lowest:g} to {highest:g}"
+                    )
 
     @property
     def samples(self) -> int:
         """Length of a mixture in samples."""
         return round(self.seconds * self.sample_rate)
 
-    def _check(self, name: str, lowest: float, highest: float) -> None:
-        values = limits(name, getattr(self, name))
-        if not lowest <= values[0] <= values[1] <= highest:
-            raise ValueError(
-                f"{name} is {getattr(self, name)}: it must be from {lowest:g} to "
-                f"{highest:g}"
-            )
-
 
 def limits(name: str, choice: Choice) -> tuple[float, float]:
     """Return the lowest and the highest value of a choice; of a range, its ends.
-
-    Raises
-    ------
-    ValueError
-        If it is no choice; it names the setting.
 
     Example
     -------
@@ -179,9 +169,9 @@ def limits(name: str, choice: Choice) -> tuple[float, float]:
     ((-5, 40), (-5.0, 7.5))
     """
     try:
-        values = [choice] if isinstance(choice, Real) else list(choice)
         if isinstance(choice, str):
             return _ends(choice)
+        values = [choice] if isinstance(choice, Real) else list(choice)
         if values and all(isinstance(value, Real) for value in values):
             return min(values), max(values)
     except (TypeError, ValueError):  # not even a sequence; no numbers in a range
@@ -193,13 +183,7 @@ def limits(name: str, choice: Choice) -> tuple[float, float]:
 
 
 def draw(choice: Choice, rng: np.random.Generator) -> float:
-    """Draw one value of a choice; it takes one random number.
-
-    Example
-    -------
-    >>> draw("3..3", np.random.default_rng(0))
-    3.0
-    """
+    """Draw one value of a choice; it takes one random number."""
     # Of all that a Generator gives, `random` is the least likely to change between
     # releases of NumPy; everything else is computed from it.
     number = rng.random()
@@ -211,7 +195,6 @@ def draw(choice: Choice, rng: np.random.Generator) -> float:
     return float(choice)
 
 
-@lru_cache
 def _ends(text: str) -> tuple[float, float]:
     low, high = text.split("..")
     return float(low), float(high)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -12,7 +13,7 @@ from speechbrain.utils.data_pipeline import provides, takes
 from speechbrain_mal.data.mixing import Mixing
 from speechbrain_mal.data.plan import Plan, Planner
 from speechbrain_mal.data.render import Read, SilentSegmentError, render
-from speechbrain_mal.data.skipped import SkippedFiles
+from speechbrain_mal.data.shared import SkippedFiles
 from speechbrain_mal.data.sources import Sources, UnreadableFileError
 
 _ATTEMPTS = 50  # of which all would have to draw silence, or bad files
@@ -20,25 +21,21 @@ _ATTEMPTS = 50  # of which all would have to draw silence, or bad files
 
 def make_mixture(
     index: int,
-    planner: Planner,
+    mixing: Mixing,
+    planner: Callable[[int, int, int], Plan],
     read: Read,
     skipped: SkippedFiles,
-    note: Callable[[Plan], None] = lambda plan: None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return `noisy` and `clean`, float32 `[samples]`, by the first plan that works.
 
     Where a drawn stretch is silent or its file can't be read, the example's next
     attempt is made instead: a function of (seed, epoch, index, attempt), so that the
-    same examples come again as long as the same files are there. `note` is told of
-    every plan before it is tried.
+    same examples come again as long as the same files are there.
     """
-    mixing = planner.mixing
     skipped.begin_example()
     for attempt in range(_ATTEMPTS):
-        plan = planner(mixing.epoch, index, attempt)
-        note(plan)
         try:
-            mixture = render(plan, mixing, read)
+            mixture = render(planner(mixing.epoch, index, attempt), mixing, read)
         except UnreadableFileError as error:
             skipped.add(error.file, error.reason)
         except SilentSegmentError:
@@ -53,7 +50,8 @@ def make_mixture(
 
 def mixed_dataset(
     mixing: Mixing,
-    sources: Sources,
+    manifests: Mapping[str, str | os.PathLike],
+    data_folder: str | os.PathLike,
     examples: int,
     skipped: SkippedFiles | None = None,
 ) -> DynamicItemDataset:
@@ -67,9 +65,12 @@ def mixed_dataset(
     Arguments
     ---------
     mixing : Mixing
-        The settings, and the epoch.
-    sources : Sources
-        The files.
+        The settings, and the epoch. Files of a higher rate are resampled.
+    manifests : mapping of str to path
+        JSON manifests as `prepare_dns` writes them, for "clean", "noise" and, unless
+        there is none, "rir".
+    data_folder : path
+        What the names in them are relative to.
     examples : int
         How many make an epoch.
     skipped : SkippedFiles, optional
@@ -77,8 +78,11 @@ def mixed_dataset(
 
     Raises
     ------
+    FileNotFoundError
+        If a manifest does not exist.
     ValueError
-        As of `Planner`, when the rates differ, and when there are no examples.
+        If one is empty, damaged or has too little for a mixture, or when there are no
+        examples.
 
     Example
     -------
@@ -91,20 +95,17 @@ def mixed_dataset(
     ...     _ = (folder / f"{kind}.json").write_text(json.dumps(entry))
     >>> manifests = {kind: folder / f"{kind}.json" for kind in ("clean", "noise")}
     >>> mixing = Mixing(seconds=1, sample_rate=16000, p_reverb=0)
-    >>> dataset = mixed_dataset(mixing, Sources(manifests, folder, 16000), examples=4)
+    >>> dataset = mixed_dataset(mixing, manifests, folder, examples=4)
     >>> dataset[3]["id"], dataset[3]["noisy"].shape
     ('mix0000003', torch.Size([16000]))
     """
     if examples < 1:
         raise ValueError(f"examples is {examples}: an epoch has one at least")
-    if mixing.sample_rate != sources.sample_rate:
-        raise ValueError(
-            f"mixtures are of {mixing.sample_rate} Hz and the files are read at "
-            f"{sources.sample_rate} Hz: give both the same sample_rate"
-        )
+    sources = Sources(manifests, data_folder, mixing.sample_rate)
     clean, noise, rirs = map(sources.samples, ("clean", "noise", "rir"))
     make = partial(
         make_mixture,
+        mixing=mixing,
         planner=Planner(mixing, clean, noise, len(rirs)),
         read=sources.read,
         skipped=skipped or SkippedFiles(),

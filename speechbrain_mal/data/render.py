@@ -18,13 +18,13 @@ from speechbrain_mal.data.acoustics import (
     active_power,
     clip,
     color,
+    join,
     low_pass,
     power,
     reverberate,
 )
 from speechbrain_mal.data.mixing import Mixing
-from speechbrain_mal.data.plan import Plan, Track
-from speechbrain_mal.data.segments import Piece, join
+from speechbrain_mal.data.plan import Piece, Plan, Track
 
 _SILENT = 1e-8  # power of -80 dB of full scale: there is nothing below this
 
@@ -61,22 +61,8 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
     `read(kind, piece)` returns the piece of a file of "clean" or "noise", or of "rir"
     the whole, float32 `[samples]`.
 
-    Raises
-    ------
-    SilentSegmentError
-        If the speech, the noise or the impulse response is silent: take the plan of
-        the next attempt.
-
-    Example
-    -------
-    >>> from speechbrain_mal.data.plan import Planner
-    >>> mixing = Mixing(seconds=1, sample_rate=16000, p_reverb=0, snr_db=0)
-    >>> plan = Planner(mixing, [16000], [16000])(epoch=1, index=0)
-    >>> rng = np.random.default_rng(0)
-    >>> white = lambda kind, piece: 0.1 * rng.standard_normal(piece.samples, np.float32)
-    >>> mixture = render(plan, mixing, white)
-    >>> bool(np.allclose(mixture.noisy - mixture.clean, mixture.noise, atol=1e-6))
-    True
+    Where the speech, the noise or the impulse response is silent, it raises a
+    `SilentSegmentError`: take the plan of the next attempt.
     """
     rate = mixing.sample_rate
     speech = clean = _join(plan.speech, "clean", read)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -20,16 +21,13 @@ from speechbrain_mal.audio import (
 from speechbrain_mal.audio.ffmpeg import FFMPEG_SUFFIXES
 from speechbrain_mal.files import printable
 
-SCAN = "scan.jsonl"  # beside the manifests
 _SECONDS = 20.0  # decoded at a time
 _SILENT_PEAK = 1e-3  # -60 dB of full scale
 _FULL_SCALE = 0.999
 _CLIPPED_SHARE = 1e-3  # of the samples at full scale; loud speech has single ones
-_NO_PIECES = "exact pieces of it can't be read: convert it to .wav or .flac."
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """What was seen of a file."""
 
     samples: int = 0  # of a channel; 0 where there is a problem
@@ -54,56 +52,64 @@ def list_audio(folder: Path, root: Path) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in paths)
 
 
+@contextlib.contextmanager
 def scan(
-    folder: Path, names: Sequence[str], seen: SeenFiles, decode: bool = True
-) -> Iterator[tuple[str, Facts]]:
-    """Yield the facts of files in a folder; those seen before are not read again.
+    folder: Path, names: Sequence[str], save_folder: Path, decode: bool = True
+) -> Iterator[Iterator[tuple[str, Facts]]]:
+    """Give the names and facts of files in a folder, one after another.
 
-    Files are read in threads, with a progress bar. Close the iterator to stop them.
-    Only decoding them finds damaged, silent and clipped ones; otherwise headers are
-    read.
+    Files are read in threads, with a progress bar, and what was seen of them is kept in
+    `save_folder`: a scan that was stopped goes on. Only decoding finds damaged, silent
+    and clipped files; otherwise headers are read.
 
     Example
     -------
     >>> import soundfile
     >>> folder = getfixture("tmp_path")
     >>> soundfile.write(folder / "quiet.wav", np.zeros(800), 16000)
-    >>> [(name, facts)] = scan(folder, ["quiet.wav"], SeenFiles(folder / SCAN))
-    >>> facts
+    >>> with scan(folder, ["quiet.wav"], folder) as files:
+    ...     dict(files)["quiet.wav"]
     Facts(samples=800, sample_rate=16000, channels=1, problem='', remark='silent')
     """
+    save_folder.mkdir(parents=True, exist_ok=True)
+    seen = SeenFiles(save_folder / "scan.jsonl")
 
-    def look(name: str) -> tuple[list[int], Facts, bool]:
+    def look(name: str) -> Facts:
         stamp = stamp_of(folder / name)
         match seen.get(name, stamp):
-            case [bool(was), int(), int(), int(), str(), str()] as known if (
-                was or not decode
+            case [bool(decoded), int(), int(), int(), str(), str()] as known if (
+                decoded or not decode
             ):
-                return stamp, Facts(*known[1:]), True
-        return stamp, _look(folder / name, decode), False
+                return Facts(*known[1:])
+        facts = _look(folder / name, decode)
+        seen.add(name, stamp, [decode, *facts])
+        return facts
+
+    def results() -> Iterator[tuple[str, Facts]]:
+        for name, facts in zip(names, pool.map(look, names), strict=True):
+            bar.update()
+            yield name, facts
 
     # soundfile releases the GIL while it decodes, so threads are enough.
     pool = ThreadPoolExecutor()
     try:
-        results = tqdm(
-            pool.map(look, names), "Checking audio", total=len(names), unit="file"
-        )
-        for name, (stamp, facts, is_known) in zip(names, results, strict=True):
-            if not is_known:
-                seen.add(name, stamp, [decode, *astuple(facts)])
-            yield name, facts
+        with tqdm(desc="Checking audio", total=len(names), unit="file") as bar:
+            yield results()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _look(path: Path, decode: bool) -> Facts:
+    no_pieces = Facts(
+        problem="exact pieces of it can't be read: convert it to .wav or .flac."
+    )
     if path.suffix.lower() in FFMPEG_SUFFIXES:
-        return Facts(problem=_NO_PIECES)
+        return no_pieces
     try:
         with AudioFile(path) as audio:
             subtype = audio.subtype or "decoded by ffmpeg"
             if audio.samples is None or subtype.startswith(("MPEG", "decoded")):
-                return Facts(problem=_NO_PIECES)
+                return no_pieces
             if not audio.samples:
                 return Facts(problem="it holds no samples.")
             remark = _remark(audio) if decode else ""

@@ -12,10 +12,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from speechbrain_mal.data.mixing import Mixing
 from speechbrain_mal.data.mixtures import make_mixture
-from speechbrain_mal.data.plan import Plan, Planner
-from speechbrain_mal.data.segments import Piece
+from speechbrain_mal.data.plan import Piece, Plan, Planner
 from speechbrain_mal.data.shards import PackedFile, read_index, read_shard
-from speechbrain_mal.data.skipped import SkippedFiles
+from speechbrain_mal.data.shared import SkippedFiles
 from speechbrain_mal.data.sources import read_piece
 
 
@@ -23,10 +22,10 @@ class ShardedMixtures(IterableDataset):
     """Mixtures whose speech and noise stream out of shards.
 
     Every process of DDP and every worker of its loader is a reader with shards of clean
-    speech of its own, in an order that (seed, epoch) decides; no two read the same. It
-    keeps some hundred files of speech, noises and impulse responses each, and replaces
-    those that a mixture used, or could not read, by the next ones. Each mixture is
-    planned and rendered as those of `mixed_dataset` are, out of what is kept.
+    speech of its own, in an order that (seed, epoch) decides. It keeps some hundred
+    files of speech, noises and impulse responses each, and replaces those that a
+    mixture used, or could not read, by the next ones. Each mixture is planned and
+    rendered as those of `mixed_dataset` are, out of what is kept.
 
     Mixtures are a function of (seed, epoch, reader, number of readers): unlike those of
     `mixed_dataset` they change with the number of workers, and a run that was stopped
@@ -92,13 +91,13 @@ class ShardedMixtures(IterableDataset):
                 f"{len(self.index['clean'])}: pack smaller ones, or use fewer workers"
             )
         buffers = self._buffers(reader, readers)
-        for i in range(len(range(number, self.examples, workers))):
-            index = reader + i * readers
-            files = {kind: buffer.files for kind, buffer in buffers.items()}
-            noisy, clean, used = self._make(index, files)
+        for i in range(number, self.examples, workers):
+            index = reader + i // workers * readers
+            used: dict[str, set[int]] = {kind: set() for kind in buffers}
+            noisy, clean = self._make(index, buffers, used)
             yield {"id": f"mix{index:07d}", "noisy": noisy, "clean": clean}
-            for kind, numbers in used.items():
-                buffers[kind].replace(numbers)
+            for kind, buffer in buffers.items():
+                buffer.replace(used[kind])
 
     def _buffers(self, reader: int, readers: int) -> dict[str, Buffer]:
         words = (self.mixing.seed, self.mixing.epoch)
@@ -120,16 +119,29 @@ class ShardedMixtures(IterableDataset):
         for shard in itertools.cycle(shards):
             yield from read_shard(self.folder, shard)
 
-    def _make(self, index: int, kept: dict[str, list[PackedFile]]) -> tuple:
-        """Return noisy, clean, and by kind which files were used or can't be."""
+    def _make(
+        self, index: int, kept: dict[str, Buffer], used: dict[str, set[int]]
+    ) -> tuple:
+        """Return noisy and clean; note in `used` which files were used, or can't be."""
         rate = self.mixing.sample_rate
-        used: dict[str, set[int]] = {kind: set() for kind in kept}
         lengths: dict[str, list[int]] = {"rir": []}
-        for kind, files in kept.items():
-            lengths[kind] = [file.samples * rate // file.sample_rate for file in files]
+        for kind, buffer in kept.items():
+            lengths[kind] = [f.samples * rate // f.sample_rate for f in buffer.files]
+        planner = Planner(
+            self.mixing, lengths["clean"], lengths["noise"], len(lengths["rir"])
+        )
+
+        def plan(epoch: int, index: int, attempt: int) -> Plan:
+            found = planner(epoch, index, attempt)
+            noises = [piece for track in found.noises for piece in track.pieces]
+            used["clean"].update(piece.file for piece in found.speech.pieces)
+            used["noise"].update(piece.file for piece in noises)
+            if found.rir is not None:
+                used["rir"].add(found.rir)
+            return found
 
         def read(kind: str, piece: Piece) -> np.ndarray:
-            file = kept[kind][piece.file]
+            file = kept[kind].files[piece.file]
             samples = lengths[kind][piece.file] if kind == "rir" else piece.samples
             return read_piece(
                 lambda: io.BytesIO(file.audio),
@@ -139,17 +151,7 @@ class ShardedMixtures(IterableDataset):
                 rate,
             )
 
-        def note(plan: Plan) -> None:
-            noises = [piece for track in plan.noises for piece in track.pieces]
-            used["clean"].update(piece.file for piece in plan.speech.pieces)
-            used["noise"].update(piece.file for piece in noises)
-            if plan.rir is not None:
-                used["rir"].add(plan.rir)
-
-        planner = Planner(
-            self.mixing, lengths["clean"], lengths["noise"], len(lengths["rir"])
-        )
-        return (*make_mixture(index, planner, read, self.skipped, note), used)
+        return make_mixture(index, self.mixing, plan, read, self.skipped)
 
 
 class Buffer:
@@ -169,9 +171,7 @@ class Buffer:
 
     def replace(self, used: set[int]) -> None:
         """Replace the files of these numbers, unless all there are are kept."""
-        if self._holds_all:
-            return
-        for i in sorted(used):
+        for i in sorted(used) if not self._holds_all else ():
             file = next(self._stream)
             while file.name in self._names:  # left over from the pass before
                 file = next(self._stream)

@@ -9,23 +9,24 @@ own tarfile writes and reads them: any WebDataset reader can, too.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
 from speechbrain_mal.audio.reader import RATES
-from speechbrain_mal.data.manifests import as_bytes, read_files, read_json
-from speechbrain_mal.data.sources import KINDS, open_regular
+from speechbrain_mal.data.manifests import as_bytes, read_json, read_manifest
+from speechbrain_mal.data.sources import open_regular
 from speechbrain_mal.files import printable, remove_partials, whole_file, write_text
 
+_KINDS = ("clean", "noise", "rir")
 _INDEX = "index_train.json"
 _FACTS_BYTES = 1 << 16  # of the .json beside a file
 _READ_SIZE = 1 << 20
@@ -35,8 +36,7 @@ class BadShardError(OSError):
     """A shard is not the one that was packed."""
 
 
-@dataclass(frozen=True)
-class PackedFile:
+class PackedFile(NamedTuple):
     """One file of a shard: its audio as it was on disk, and what its manifest says."""
 
     name: str
@@ -73,12 +73,11 @@ def pack_shards(
 
     Raises
     ------
-    FileNotFoundError
-        When a manifest or a file is missing.
     ValueError
         When a manifest is damaged, or names a file outside of the data folder.
     OSError
-        When the disk is full, naming the shard; no part of it is left.
+        When a manifest or a file is missing, or the disk is full, naming the shard; no
+        part of it is left.
 
     Example
     -------
@@ -95,23 +94,18 @@ def pack_shards(
     """
     manifest_folder, root, output = map(Path, (manifest_folder, data_folder, output))
     plan = {}
-    for kind in KINDS:
+    for kind in _KINDS:
         path = manifest_folder / f"train_{kind}.json"
         if kind != "rir" or path.exists():
-            plan[kind] = _divide(read_files(path), root, max_bytes)
+            for number, entries in enumerate(_divide(path, root, max_bytes)):
+                plan[kind, f"train_{kind}-{number:06d}.tar"] = entries
     output.mkdir(parents=True, exist_ok=True)
     remove_partials(output)
-    index: dict[str, list[dict]] = {kind: [] for kind in plan}
-    files = sum(len(shard) for shards in plan.values() for shard in shards)
-    with tqdm(total=files, desc="Packing", unit="file") as bar:
-        for kind, shards in plan.items():
-            for number, entries in enumerate(shards):
-                name = f"train_{kind}-{number:06d}.tar"
-                index[kind].append(_pack(output / name, entries, root))
-                bar.update(len(entries))
-    path = output / _INDEX
-    write_text(path, json.dumps(index, indent=1))
-    return path
+    index: dict[str, list[dict]] = {}
+    for (kind, name), entries in tqdm(plan.items(), "Packing", unit="shard"):
+        index.setdefault(kind, []).append(_pack(output / name, entries, root))
+    write_text(output / _INDEX, json.dumps(index, indent=1))
+    return output / _INDEX
 
 
 def read_index(folder: str | os.PathLike) -> dict[str, list[dict]]:
@@ -121,7 +115,7 @@ def read_index(folder: str | os.PathLike) -> dict[str, list[dict]]:
         raise FileNotFoundError(f"{printable(path)} does not exist: pack the shards")
     index = read_json(path)
     kinds = index.keys() if isinstance(index, dict) else set()
-    if not {"clean", "noise"} <= kinds <= set(KINDS) or not all(
+    if not {"clean", "noise"} <= kinds <= set(_KINDS) or not all(
         isinstance(shards, list) and shards and all(map(_is_shard, shards))
         for shards in index.values()
     ):
@@ -132,11 +126,8 @@ def read_index(folder: str | os.PathLike) -> dict[str, list[dict]]:
 def read_shard(folder: str | os.PathLike, shard: dict) -> Iterator[PackedFile]:
     """Yield the files of a shard of the index, reading it from start to end, once.
 
-    Raises
-    ------
-    BadShardError
-        When it is missing, cut off or changed: behind its last file, if nothing else
-        shows it before. No more is read than the index says that there is.
+    When it is missing, cut off or changed, it is a `BadShardError`: behind its last
+    file, if nothing else shows it before. No more is read than the index says.
     """
     path, digest = Path(folder) / shard["name"], hashlib.sha256()
     try:
@@ -186,8 +177,9 @@ def _is_shard(shard: object) -> bool:
     return False
 
 
-def _divide(entries: dict[str, dict], root: Path, max_bytes: int) -> list[list[dict]]:
+def _divide(manifest: Path, root: Path, max_bytes: int) -> list[list[dict]]:
     """Return the files of each shard, in an order that their names decide."""
+    entries = read_manifest(manifest, ("samples", "sample_rate"))
     shards: list[list[dict]] = []
     size = 0
     for name in sorted(entries, key=lambda n: hashlib.blake2b(as_bytes(n)).digest()):
@@ -202,14 +194,12 @@ def _divide(entries: dict[str, dict], root: Path, max_bytes: int) -> list[list[d
 
 def _pack(path: Path, entries: list[dict], root: Path) -> dict:
     """Write a shard unless it is there; return its entry of the index."""
-    facts_path = path.with_suffix(".json")
-    try:
-        known = read_json(facts_path)
-        shard = {key: known[key] for key in ("name", "bytes", "sha256", "samples")}
+    record = path.with_suffix(".json")
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # none, damaged
+        known = read_json(record)
+        shard = known["shard"]
         if known["entries"] == entries and path.stat().st_size == shard["bytes"]:
             return shard
-    except (OSError, ValueError, TypeError, KeyError):  # none, or a damaged one
-        pass
     digest = hashlib.sha256()
     try:
         with whole_file(path) as partial, open(partial, "wb") as raw:
@@ -232,7 +222,7 @@ def _pack(path: Path, entries: list[dict], root: Path) -> dict:
         "sha256": digest.hexdigest(),
         "samples": [entry["samples"] for entry in entries],
     }
-    write_text(facts_path, json.dumps({**shard, "entries": entries}))
+    write_text(record, json.dumps({"shard": shard, "entries": entries}))
     return shard
 
 

@@ -14,11 +14,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from speechbrain_mal.data.manifests import as_bytes, check_rate, read_files
-from speechbrain_mal.data.segments import Piece
+from speechbrain_mal.data.manifests import as_bytes, check_rate, read_manifest
+from speechbrain_mal.data.plan import Piece
 from speechbrain_mal.files import printable
 
-KINDS = ("clean", "noise", "rir")
 # The process' fault, not the file's: no other file could be read instead.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _MARGIN_SECONDS = 0.02  # read on both sides of what is resampled, and cut off again
@@ -36,39 +35,10 @@ class UnreadableFileError(OSError):
 
 
 class Sources:
-    """Clean speech, noise and room impulse responses of manifests that `prepare` wrote.
+    """Clean speech, noise and room impulse responses of manifests, at one rate (Hz).
 
     Names and lengths are in arrays: of hundreds of thousands of files, worker processes
     that were forked share one copy.
-
-    Arguments
-    ---------
-    manifests : mapping of str to path
-        A JSON manifest for "clean", "noise" and, unless there is none, "rir".
-    data_folder : path
-        What the names in them are relative to.
-    sample_rate : int
-        In Hz; files of a higher rate are resampled as they are read.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a manifest does not exist.
-    ValueError
-        If a manifest is empty or damaged, or lacks what it should say.
-
-    Example
-    -------
-    >>> import json
-    >>> folder = getfixture("tmp_path")
-    >>> soundfile.write(folder / "a.wav", np.full(800, 0.5), 16000)
-    >>> entry = {"a.wav": {"samples": 800, "sample_rate": 16000}}
-    >>> _ = (folder / "clean.json").write_text(json.dumps(entry))
-    >>> sources = Sources({"clean": folder / "clean.json"}, folder, 8000)
-    >>> sources.samples("clean").tolist()
-    [400]
-    >>> sources.read("clean", Piece(0, start=100, samples=50)).shape
-    (50,)
     """
 
     def __init__(
@@ -83,7 +53,7 @@ class Sources:
         self._samples: dict[str, np.ndarray] = {}
         self._rates: dict[str, np.ndarray] = {}
         for kind, manifest in manifests.items():
-            entries = read_files(manifest)
+            entries = read_manifest(manifest, ("samples", "sample_rate"))
             self._names[kind] = np.array([as_bytes(name) for name in entries])
             rates = np.array([entry["sample_rate"] for entry in entries.values()])
             samples = np.array([entry["samples"] for entry in entries.values()])
@@ -92,18 +62,13 @@ class Sources:
             self._samples[kind] = samples * sample_rate // rates
 
     def samples(self, kind: str) -> np.ndarray:
-        """Return the length of each file at `sample_rate`, int `[files]`."""
+        """Return the length of each file at the common rate, int `[files]`."""
         return self._samples.get(kind, np.zeros(0, np.int64))
 
     def read(self, kind: str, piece: Piece) -> np.ndarray:
         """Return a piece of a file of "clean" or "noise", or the whole of a "rir".
 
-        Float32 `[samples]` at `sample_rate`; the first of several channels.
-
-        Raises
-        ------
-        UnreadableFileError
-            If the file is gone, damaged, or shorter than its manifest says.
+        Float32 `[samples]`; errors are those of `read_piece`.
         """
         name = self._names[kind][piece.file].decode("utf-8", "surrogateescape")
         rate = int(self._rates[kind][piece.file])
@@ -123,6 +88,24 @@ def open_regular(path: str) -> BinaryIO:
     raise OSError(errno.EINVAL, "not a regular file", path)
 
 
+def read_samples(
+    opener: Callable[[], BinaryIO], name: str, start: int, samples: int
+) -> tuple[np.ndarray, int]:
+    """Return what there is of a stretch, float32 `[n, channels]`, and the file's rate.
+
+    `opener` returns the file, which errors call `name`.
+    """
+    try:
+        with opener() as file, soundfile.SoundFile(file) as audio:
+            audio.seek(start)
+            signal = audio.read(samples, dtype="float32", always_2d=True)
+            return signal, audio.samplerate
+    except (soundfile.LibsndfileError, OSError) as error:
+        if getattr(error, "errno", None) in _EXHAUSTED:
+            raise
+        raise UnreadableFileError(name, str(error)) from error
+
+
 def read_piece(
     opener: Callable[[], BinaryIO],
     name: str,
@@ -130,10 +113,10 @@ def read_piece(
     rate: int,
     new_rate: int,
 ) -> np.ndarray:
-    """Return a stretch of an audio file at another rate (Hz) than its own, or the same.
+    """Return a stretch of a file's first channel, float32, at another rate or its own.
 
-    `opener` returns the file, which errors call `name`; `span` is the first sample and
-    the number of samples, at the new rate.
+    `span` is the first sample and the number of samples, at the new rate (Hz). A file
+    that is gone, damaged, or not as its manifest says is an `UnreadableFileError`.
     """
     start, samples = span
     first, last, skip = start, start + samples, 0
@@ -144,16 +127,11 @@ def read_piece(
         first = max(0, start * rate // new_rate - margin) // step * step
         last = (start + samples) * rate // new_rate + margin
         skip = start - first * new_rate // rate
-    try:
-        with opener() as file, soundfile.SoundFile(file) as audio:
-            if audio.samplerate != rate:
-                raise OSError(f"it has {audio.samplerate} Hz and had {rate} Hz before")
-            audio.seek(first)
-            signal = audio.read(last - first, dtype="float32", always_2d=True)[:, 0]
-    except (soundfile.LibsndfileError, OSError) as error:
-        if getattr(error, "errno", None) in _EXHAUSTED:
-            raise
-        raise UnreadableFileError(name, str(error)) from error
+    signal, found_rate = read_samples(opener, name, first, last - first)
+    signal = signal[:, 0]
+    if found_rate != rate:
+        fault = f"it has {found_rate} Hz and had {rate} Hz before"
+        raise UnreadableFileError(name, fault)
     if rate != new_rate:
         signal = soxr.resample(signal, rate, new_rate)[skip : skip + samples]
         # The resampler rounds the end of a file by less than a sample.

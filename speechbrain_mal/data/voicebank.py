@@ -9,19 +9,16 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from pathlib import Path, PurePosixPath
 
-from speechbrain_mal.audio import SeenFiles
 from speechbrain_mal.data.manifests import (
     existing_folder,
     fingerprint,
     is_current,
     require_manifests,
-    whats_in,
     write_manifests,
 )
-from speechbrain_mal.data.scan import SCAN, Facts, list_audio, scan
+from speechbrain_mal.data.scan import Facts, list_audio, scan
 from speechbrain_mal.files import printable, shown
 
 # The corpus is published at 48 kHz; "_16k" is what recipes call its resampled copy.
@@ -44,10 +41,10 @@ def prepare_voicebank(
 ) -> None:
     """Check the corpus and write `train.json`, `valid.json` and `test.json`.
 
-    Every audio file is decoded once, in threads, so that a damaged one is found now; a
-    call that was stopped goes on. If the manifests were already made from the same
-    files with the same options, nothing is done. Paths start with `{data_root}`: the
-    manifests outlive a move of the corpus.
+    Every audio file is decoded once, so that a damaged one is found now; a call that
+    was stopped goes on. If the manifests were already made from the same files with the
+    same options, nothing is done. Paths start with `{data_root}`: the manifests outlive
+    a move of the corpus.
 
     Arguments
     ---------
@@ -64,8 +61,7 @@ def prepare_voicebank(
     valid_speakers : iterable of str
         Speakers of the training set that are held out for validation.
     test_set : str
-        `"testset"`, or the name of another set in the same layout, such as
-        `"oodset"` for `{noisy,clean}_oodset_wav_16k`.
+        `"testset"`, or another set in the same layout, such as `"oodset"`.
     skip_prep : bool
         Trust the manifests that are in `save_folder`, and do nothing.
 
@@ -114,19 +110,17 @@ def prepare_voicebank(
     test = _list_pairs(data_folder, test_set, sample_rate)
     splits = _split(train, test, speakers)
     pairs = train | test
+    names = list(itertools.chain(*pairs.values()))
     stamp = {
         "sample_rate": sample_rate,
         "train_set": train_set,
         "valid_speakers": speakers,
         "test_set": test_set,
-        "files": fingerprint(data_folder, itertools.chain(*pairs.values())),
+        "files": fingerprint(data_folder, names),
     }
     if is_current(save_folder, _MANIFESTS, stamp):
         return
-
-    names = list(itertools.chain(*pairs.values()))
-    save_folder.mkdir(parents=True, exist_ok=True)
-    with closing(scan(data_folder, names, SeenFiles(save_folder / SCAN))) as scanned:
+    with scan(data_folder, names, save_folder) as scanned:
         lengths = _check_pairs(pairs, (facts for _, facts in scanned), sample_rate)
     manifests = {
         name: {
@@ -148,34 +142,24 @@ def _speaker(clip: str) -> str:
     return clip.split("_")[0]
 
 
-def _find_folder(data_folder: Path, stem: str, sample_rate: int) -> Path:
-    """Return `data_folder/<stem>_wav[_16k]`, or say what is there instead."""
-    folder = data_folder / (stem + _FOLDER_SUFFIX[sample_rate])
-    if folder.is_dir():
-        return folder
-    (other_rate,) = set(_FOLDER_SUFFIX) - {sample_rate}
-    other = data_folder / (stem + _FOLDER_SUFFIX[other_rate])
-    deeper = next(data_folder.glob(f"*/{folder.name}"), None)
-    advice = whats_in(folder)
-    if other.is_dir():
-        advice = (
-            f"{other.name} is there, which is for {other_rate} Hz: resample it into "
-            f"{folder.name}, or set sample_rate to {other_rate}."
-        )
-    elif deeper is not None:
-        advice = f"Set data_folder to {printable(deeper.parent)}, which has it."
-    raise FileNotFoundError(
-        f"{printable(data_folder)} has no folder {folder.name!r}. {advice}"
-    )
-
-
-def _list_clips(data_folder: Path, folder: Path) -> dict[str, str]:
-    """Return the files of a folder by clip, their names without extension.
+def _list_clips(data_folder: Path, stem: str, sample_rate: int) -> dict[str, str]:
+    """Return the files in `<stem>_wav[_16k]` by clip, their names without extension.
 
     Folders in it play no part: unpacked archives are often nested in themselves.
     """
+    folder = data_folder / (stem + _FOLDER_SUFFIX[sample_rate])
+    (other_rate,) = set(_FOLDER_SUFFIX) - {sample_rate}
+    other = data_folder / (stem + _FOLDER_SUFFIX[other_rate])
+    advice = ""
+    if other.is_dir():
+        advice = (
+            f" {other.name} is there, which is for {other_rate} Hz: resample it into "
+            f"{folder.name}, or set sample_rate to {other_rate}."
+        )
+    elif deeper := next(data_folder.glob(f"*/{folder.name}"), None):
+        advice = f" Set data_folder to {printable(deeper.parent)}, which has it."
     files: dict[str, str] = {}
-    for name in list_audio(folder, data_folder):
+    for name in list_audio(existing_folder(folder, "data_folder", advice), data_folder):
         clip = PurePosixPath(name).stem
         if clip in files:
             both = f"{printable(files[clip])} and {printable(name)}"
@@ -186,11 +170,10 @@ def _list_clips(data_folder: Path, folder: Path) -> dict[str, str]:
 
 def _list_pairs(data_folder: Path, set_name: str, sample_rate: int) -> Pairs:
     """Return the (noisy, clean) files of a set by clip."""
-    folders = (
-        _find_folder(data_folder, f"{kind}_{set_name}", sample_rate)
+    noisy, clean = (
+        _list_clips(data_folder, f"{kind}_{set_name}", sample_rate)
         for kind in ("noisy", "clean")
     )
-    noisy, clean = (_list_clips(data_folder, folder) for folder in folders)
     alone = [f"{noisy[k]} has no clean clip" for k in noisy.keys() - clean.keys()]
     alone += [f"{clean[k]} has no noisy clip" for k in clean.keys() - noisy.keys()]
     if alone:

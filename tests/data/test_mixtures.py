@@ -16,8 +16,8 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import SaveableDataLoader
 from torch.utils.data import DistributedSampler
 
-from speechbrain_mal.data import Mixing, SkippedFiles, Sources, mixed_dataset
-from speechbrain_mal.data.skipped import TooManySkippedError
+from speechbrain_mal.data import Mixing, SkippedFiles, mixed_dataset
+from speechbrain_mal.data.shared import TooManySkippedError
 
 RATE = 16000
 FILES = 8
@@ -62,7 +62,7 @@ def settings(epoch=1, **others):
 
 def make(corpus, mixing, examples=EXAMPLES, skipped=None):
     manifests = {kind: corpus / f"{kind}.json" for kind in ("clean", "noise", "rir")}
-    return mixed_dataset(mixing, Sources(manifests, corpus, RATE), examples, skipped)
+    return mixed_dataset(mixing, manifests, corpus, examples, skipped)
 
 
 def collect(mixtures):
@@ -98,10 +98,38 @@ def loader(dataset, **options):
     return SaveableDataLoader(dataset, batch_size=4, collate_fn=PaddedBatch, **options)
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2])
-def test_any_number_of_workers_makes_the_same(corpus, first_epoch, workers):
-    batches = loader(make(corpus, settings()), num_workers=workers)
-    assert_same(collect(batches), first_epoch)
+def with_random_state(dataset):
+    """Seed torch and numpy, and see that neither was asked."""
+    torch.manual_seed(5)
+    np.random.seed(5)
+    state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    yield from (dataset[i] for i in range(EXAMPLES))
+    assert torch.equal(torch.get_rng_state(), state[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], state[1])
+
+
+def in_processes(dataset):
+    for rank in range(3):
+        sampler = DistributedSampler(dataset, num_replicas=3, rank=rank)
+        yield from loader(dataset, sampler=sampler)
+
+
+WAYS = {
+    "loader": loader,
+    "one worker": lambda dataset: loader(dataset, num_workers=1),
+    "two workers": lambda dataset: loader(dataset, num_workers=2),
+    "backwards": lambda dataset: [dataset[i] for i in reversed(range(EXAMPLES))],
+    "shuffled": lambda dataset: loader(dataset, shuffle=True),
+    "three processes": in_processes,
+    "a copy": lambda dataset: loader(copy.deepcopy(dataset)),
+    "a pickle": lambda dataset: loader(pickle.loads(pickle.dumps(dataset))),
+    "random state": with_random_state,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_epoch_is_the_same_in_whatever_way(corpus, first_epoch, way):
+    assert_same(collect(WAYS[way](make(corpus, settings()))), first_epoch)
 
 
 def test_workers_that_persist_follow_the_epoch(corpus, first_epoch):
@@ -112,24 +140,6 @@ def test_workers_that_persist_follow_the_epoch(corpus, first_epoch):
         mixing.set_epoch(number)
         assert_same(collect(batches), one_by_one(dataset))
     assert_same(one_by_one(dataset), first_epoch)
-
-
-def test_any_order_makes_the_same(corpus, first_epoch):
-    dataset = make(corpus, settings())
-    backwards = [dataset[i] for i in reversed(range(len(dataset)))]
-    assert_same(collect(backwards), first_epoch)
-    assert_same(collect(loader(dataset, shuffle=True)), first_epoch)
-
-
-def test_processes_share_the_epoch_out(corpus, first_epoch):
-    found = {}
-    for rank in range(3):
-        dataset = make(corpus, settings())
-        sampler = DistributedSampler(dataset, num_replicas=3, rank=rank)
-        part = collect(loader(dataset, sampler=sampler))
-        assert not found.keys() & part.keys()
-        found |= part
-    assert_same(found, first_epoch)
 
 
 def test_a_part_of_the_epoch_is_the_same(corpus, first_epoch):
@@ -143,22 +153,6 @@ def test_a_part_of_the_epoch_is_the_same(corpus, first_epoch):
     threes = {key: m for key, m in first_epoch.items() if key.endswith("3")}
     assert len(threes) == 3
     assert_same(one_by_one(chosen), threes)
-
-
-@pytest.mark.parametrize(
-    "copier", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))]
-)
-def test_a_copy_makes_the_same(corpus, first_epoch, copier):
-    assert_same(one_by_one(copier(make(corpus, settings()))), first_epoch)
-
-
-def test_torchs_and_numpys_random_state_play_no_part(corpus, first_epoch):
-    torch.manual_seed(5)
-    np.random.seed(5)
-    state = torch.get_rng_state(), np.random.get_state()[1].copy()
-    assert_same(one_by_one(make(corpus, settings())), first_epoch)
-    assert torch.equal(torch.get_rng_state(), state[0])
-    np.testing.assert_array_equal(np.random.get_state()[1], state[1])
 
 
 def test_another_epoch_or_seed_makes_others_and_no_two_are_alike(corpus, first_epoch):
@@ -182,19 +176,12 @@ def test_a_probability_changes_nothing_else(corpus, chance):
     assert 0 < sum(as_never) < EXAMPLES
 
 
-def test_items_are_float32_of_the_length(corpus):
-    item = make(corpus, settings())[7]
-    assert item["id"] == "mix0000007"
-    for key in ("noisy", "clean"):
-        assert item[key].dtype == torch.float32 and item[key].shape == (RATE // 2,)
-
-
-def test_wrong_settings_are_errors(corpus):
+def test_examples_are_numbered_and_there_is_one_at_least(corpus, first_epoch):
+    assert list(first_epoch) == [f"mix{i:07d}" for i in range(EXAMPLES)]
+    for mixture in first_epoch.values():
+        assert mixture.dtype == torch.float32 and mixture.shape == (2, RATE // 2)
     with pytest.raises(ValueError, match="examples is 0"):
         make(corpus, settings(), examples=0)
-    mixing = Mixing(seconds=1, sample_rate=48000)
-    with pytest.raises(ValueError, match="of 48000 Hz and the files are read at 16000"):
-        make(corpus, mixing)
 
 
 # Files that can't be read
@@ -268,36 +255,27 @@ def test_no_readable_file_at_all_is_an_error(damaged):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_past_the_share_training_stops_with_a_summary(damaged, workers):
-    remove(damaged / "clean/6.wav")
+def test_workers_count_together_and_past_the_share_training_stops(damaged, workers):
+    cut_off(damaged / "clean/6.wav")
     log = damaged / "skipped.txt"
-    skipped = SkippedFiles(max_share=0.01, log=log, min_examples=20)
-    batches = SaveableDataLoader(
-        some(damaged, skipped, 60), batch_size=4, num_workers=workers
-    )
-    # The worker's traceback stands before it.
-    message = (
-        r"(?s)\d+ of \d+ examples met a file that could not be read, more than the 1.0%"
-        r" that max_skipped_share allows; the last was clean/6.wav: .*No such file.*;"
-        r" .*skipped.txt names them. Restore the files, or prepare the data again"
-    )
-    with pytest.raises(TooManySkippedError, match=message):
-        list(batches)
-    assert int(skipped.summary().split()[2]) >= 20
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_workers_count_together_and_below_the_share_training_goes_on(damaged, workers):
-    cut_off(damaged / "noise/5.wav")
-    skipped, alone = (SkippedFiles(max_share=0.5, min_examples=9) for _ in range(2))
-    batches = SaveableDataLoader(
-        some(damaged, skipped), batch_size=4, num_workers=workers
-    )
-    assert len(list(batches)) == 32 / 4
+    alone = SkippedFiles(max_share=0.5)
     one_by_one(some(damaged, alone))
+    skipped = SkippedFiles(max_share=0.5, min_examples=9)
+    options = {"batch_size": 4, "num_workers": workers}
+    assert len(list(SaveableDataLoader(some(damaged, skipped), **options))) == 32 / 4
     # Two workers that count at the same instant may count as one: seldom.
     assert int(skipped.summary().split()[2]) == pytest.approx(32, abs=2)
     assert skipped.met == pytest.approx(alone.met, abs=2)
+    strict = SkippedFiles(max_share=0.01, log=log, min_examples=20)
+    # The worker's traceback stands before it.
+    message = (
+        r"(?s)\d+ of \d+ examples met a file that could not be read, more than the 1.0%"
+        r" that max_skipped_share allows; the last was clean/6.wav: .*; "
+        r".*skipped.txt names them. Restore the files, or prepare the data again"
+    )
+    with pytest.raises(TooManySkippedError, match=message):
+        list(SaveableDataLoader(some(damaged, strict, 60), **options))
+    assert int(strict.summary().split()[2]) >= 20
 
 
 def test_a_share_is_looked_at_from_so_many_examples_on():

@@ -13,7 +13,7 @@ from dns_tree import write
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import SaveableDataLoader
 
-from speechbrain_mal.data import RandomCrop, paired_dataset
+from speechbrain_mal.data import Mixing, RandomCrop, mixed_dataset, paired_dataset
 
 RATE = 16000
 CROP_SECONDS = 0.1  # 1600 samples
@@ -50,9 +50,6 @@ def ramp(start, stop):
     return torch.arange(start, stop) / 2**15
 
 
-# The crop
-
-
 def test_position_depends_on_seed_epoch_and_id_only():
     def position(seed=0, epoch=0, clip_id="p225_001"):
         crop = RandomCrop(CROP_SECONDS, RATE, seed)
@@ -80,53 +77,13 @@ def test_positions_cover_the_clip_evenly():
     assert np.abs(counts - 1000).max() < 151
 
 
-@pytest.mark.parametrize("samples", [1, 1599, 1600])
-def test_a_short_clip_is_whole(crop, samples):
-    assert crop("p225_001", samples) == (0, samples)
-
-
-@pytest.mark.parametrize(
-    "seconds, rate, key",
-    [(0, RATE, "seconds is 0"), (-1, RATE, "seconds is -1"), (1e-6, RATE, "seconds")]
-    + [(1, rate, "sample_rate is") for rate in (0, 1, -RATE, "abc", None)],
-)
-def test_a_crop_without_samples(seconds, rate, key):
-    with pytest.raises(ValueError, match=key):
-        RandomCrop(seconds, rate)
-    with pytest.raises(ValueError, match="'p225_001' has 0 samples"):
-        RandomCrop(1, RATE)("p225_001", 0)
-
-
 def test_a_pickled_crop_keeps_its_epoch_and_goes_its_own_way(crop):
     crop.set_epoch(5)
     loaded = pickle.loads(pickle.dumps(crop))
     assert loaded("p225_001", 9000) == crop("p225_001", 9000)
     crop.set_epoch(6)
     assert loaded.epoch == 5
-    assert loaded._epoch.is_shared()
-
-
-# The dataset
-
-
-@pytest.mark.parametrize("epoch", range(3))
-def test_noisy_and_clean_are_the_same_segment(manifest, crop, epoch):
-    crop.set_epoch(epoch)
-    for item in paired_dataset(manifest, manifest.parent, crop):
-        start, stop = crop(item["id"], LENGTHS[item["id"]])
-        assert item["noisy"].dtype == item["clean"].dtype == torch.float32
-        assert torch.equal(item["noisy"] - item["clean"], ramp(start, stop))
-    whole = paired_dataset(str(manifest), str(manifest.parent))
-    assert {item["id"]: len(item["noisy"]) for item in whole} == LENGTHS
-
-
-def test_a_batch_is_padded_and_knows_its_lengths(manifest, crop):
-    dataset = paired_dataset(manifest, manifest.parent, crop)
-    batch = PaddedBatch([dataset[0], dataset[1]])
-    assert batch.id == ["p225_001", "p225_002"]
-    assert batch.noisy.data.shape == (2, 1600)
-    assert torch.equal(batch.noisy.lengths, torch.tensor([1.0, 1000 / 1600]))
-    assert torch.equal(batch.clean.lengths, batch.noisy.lengths)
+    assert loaded._shared.is_shared()
 
 
 @pytest.mark.parametrize(
@@ -137,14 +94,20 @@ def test_a_batch_is_padded_and_knows_its_lengths(manifest, crop):
         copy.deepcopy,
     ],
 )
-def test_a_copied_dataset_follows_the_epoch(manifest, crop, copier):
+def test_items_are_the_same_segment_of_both_in_every_epoch(manifest, crop, copier):
     dataset = copier(paired_dataset(manifest, manifest.parent, crop))
-    crop.set_epoch(1)
-    item = next(item for item in dataset if item["id"] == "p226_001")
-    start, stop = crop("p226_001", 9000)
-    assert torch.equal(item["noisy"] - item["clean"], ramp(start, stop))
+    for epoch in range(2):
+        crop.set_epoch(epoch)
+        for item in dataset:
+            start, stop = crop(item["id"], LENGTHS[item["id"]])
+            assert stop - start == min(1600, LENGTHS[item["id"]])
+            assert item["clean_wav"] == f"{manifest.parent}/{item['id']}_clean.flac"
+            assert item["noisy"].dtype == item["clean"].dtype == torch.float32
+            assert torch.equal(item["noisy"] - item["clean"], ramp(start, stop))
     loaded = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(loaded[2]["noisy"], dataset[2]["noisy"])
+    whole = paired_dataset(str(manifest), str(manifest.parent))
+    assert {item["id"]: len(item["noisy"]) for item in whole} == LENGTHS
 
 
 def epochs_of(manifest, **options):
@@ -156,7 +119,7 @@ def epochs_of(manifest, **options):
     )
     for epoch in range(3):
         crop.set_epoch(epoch)
-        yield [(b.id, b.noisy.data, b.clean.data) for b in loader]
+        yield [(b.id, b.noisy.data, b.clean.data, b.noisy.lengths) for b in loader]
 
 
 @pytest.mark.parametrize("persistent", [False, True])
@@ -168,41 +131,85 @@ def test_batches_do_not_depend_on_the_workers(manifest, persistent):
             assert ids == other_ids
             assert all(map(torch.equal, audio, other))
     assert not torch.equal(expected[0][0][1], expected[1][0][1])  # epochs do differ
+    assert torch.equal(expected[0][0][3], torch.tensor([1.0, 1000 / 1600]))
 
 
 # What is wrong is named
 
 
+def test_a_crop_without_samples_is_an_error():
+    for seconds in (0, -1, 1e-6):
+        with pytest.raises(ValueError, match="seconds is"):
+            RandomCrop(seconds, RATE)
+    for rate in (0, 1, -RATE, "abc", None):
+        with pytest.raises(ValueError, match="sample_rate is"):
+            RandomCrop(1, rate)
+    with pytest.raises(ValueError, match="'p225_001' has 0 samples"):
+        RandomCrop(1, RATE)("p225_001", 0)
+
+
 CLIP = {"noisy_wav": "{data_root}/a", "clean_wav": "b", "length": 1.0, "samples": 9}
+FILE = {"samples": 1, "sample_rate": RATE}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "train.json: no plain JSON"),
-        ("[", "train.json: no plain JSON"),
-        ("{}", "train.json names no file"),
-        ("null", "train.json names no file"),
-        ("[]", "train.json names no file"),
-        ('{"a": null}', "train.json: 'a' has no noisy_wav"),
-        ({key: 1 for key in CLIP}, "'a' has noisy_wav 1: prepare"),
-        ({k: v for k, v in CLIP.items() if k != "samples"}, "'a' has no samples: prep"),
-        ({**CLIP, "samples": "many"}, "'a' has samples 'many'"),
-        ({**CLIP, "samples": -1}, "'a' has samples -1"),
-        ({**CLIP, "length": 0}, "'a' has length 0"),
+        (None, "does not exist: prepare the data first"),
+        ("", "no plain JSON"),
+        ("[", "no plain JSON"),
+        ("{}", "names no file"),
+        ("null", "names no file"),
+        ("[]", "names no file"),
+        ({"a": None}, "'a' has no (noisy_wav|samples): prepare"),
     ],
 )
 def test_a_damaged_manifest_is_named(manifest, content, message):
-    if isinstance(content, dict):
-        content = json.dumps({"a": content})
-    manifest.write_text(content)
-    with pytest.raises(ValueError, match=message):
-        paired_dataset(manifest, manifest.parent)
+    for read, name in ((pairs_of, "train.json"), (mixtures_of, "clean.json")):
+        path = manifest.with_name(name)
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_text(
+                content if isinstance(content, str) else json.dumps(content)
+            )
+        with pytest.raises((ValueError, FileNotFoundError), match=f"{name}.*{message}"):
+            read(path)
+
+
+def pairs_of(path):
+    return paired_dataset(path, path.parent)
+
+
+def mixtures_of(path):
+    return mixed_dataset(
+        Mixing(seconds=1, sample_rate=RATE), {"clean": path}, path.parent, 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "entry", "change", "message"),
+    [
+        (pairs_of, CLIP, {"noisy_wav": 1}, "'a' has noisy_wav 1: prepare"),
+        (pairs_of, CLIP, {"samples": "many"}, "'a' has samples 'many'"),
+        (pairs_of, CLIP, {"samples": -1}, "'a' has samples -1"),
+        (pairs_of, CLIP, {"length": 0}, "'a' has length 0"),
+        (mixtures_of, FILE, {"sample_rate": 0}, "'a' has sample_rate 0"),
+        (mixtures_of, FILE, {"sample_rate": 1}, "'a' has sample_rate 1"),
+        (mixtures_of, FILE, {"sample_rate": "abc"}, "'a' has sample_rate 'abc'"),
+        (mixtures_of, FILE, {"samples": None}, "'a' has samples None"),
+        (mixtures_of, FILE, "/etc/passwd", "'/etc/passwd' is outside of the data fol"),
+        (mixtures_of, FILE, "a/../../b", "'a/../../b' is outside of the data folder"),
+    ],
+)
+def test_a_wrong_entry_is_named(tmp_path, read, entry, change, message):
+    name, changes = (change, {}) if isinstance(change, str) else ("a", change)
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({name: {**entry, **changes}}))
+    with pytest.raises(ValueError, match=f"x.json: {message}"):
+        read(path)
 
 
 def test_wrong_paths_and_rates_are_named(manifest):
-    with pytest.raises(FileNotFoundError, match="valid.json does not exist"):
-        paired_dataset(manifest.with_name("valid.json"), manifest.parent)
     with pytest.raises(FileNotFoundError, match="is data_folder /nowhere the one"):
         paired_dataset(manifest, "/nowhere")
     with pytest.raises(ValueError, match="not 48000 Hz, which the crop is for"):
@@ -215,7 +222,10 @@ def test_wrong_paths_and_rates_are_named(manifest):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: soundfile.write(path, np.zeros(3000), RATE), r"\(3000,\).*prepa"),
+        (
+            lambda path: soundfile.write(path, np.zeros(3000), RATE),
+            r"\(3000, 1\).*prep",
+        ),
         (lambda path: soundfile.write(path, np.zeros((8000, 2)), RATE), "8000, 2"),
         (lambda path: path.unlink(), "No such file"),
         (lambda path: (path.unlink(), os.mkfifo(path)), "not a regular file"),

@@ -19,9 +19,9 @@ from odd_files import BAD, BY_FFMPEG, GOOD, make_folder
 from speechbrain_mal.audio.ffmpeg import FFMPEG_SUFFIXES, find_ffmpeg
 from speechbrain_mal.data import paired_dataset, prepare_dns, prepare_voicebank
 from speechbrain_mal.data import scan as scan_module
-from speechbrain_mal.data.held_out import hold_out, speaker_of
+from speechbrain_mal.data.dns import hold_out, speaker_of
 from speechbrain_mal.data.manifests import is_current, write_manifests
-from speechbrain_mal.data.segments import Piece
+from speechbrain_mal.data.plan import Piece
 from speechbrain_mal.data.sources import Sources
 from speechbrain_mal.files import printable
 
@@ -54,10 +54,9 @@ class VoiceBank:
         make(clean)
         return clean
 
-    def prepare(self, **options):
-        prepare_voicebank(
-            self.root, self.out, **{"valid_speakers": ["p226"], **options}
-        )
+    def prepare(self, sample_rate=RATE, **options):
+        options = {"valid_speakers": ["p226"], **options}
+        prepare_voicebank(self.root, self.out, sample_rate, **options)
         names = ("train", "valid", "test")
         return {s: json.loads((self.out / f"{s}.json").read_text()) for s in names}
 
@@ -96,8 +95,8 @@ class DNS:
         make(path)
         return path
 
-    def prepare(self, **options):
-        prepare_dns(self.root, self.out, RATE, **options)
+    def prepare(self, sample_rate=RATE, **options):
+        prepare_dns(self.root, self.out, sample_rate, **options)
         paths = self.out.glob("*_*.json")
         return {tuple(p.stem.split("_")): json.loads(p.read_text()) for p in paths}
 
@@ -169,9 +168,6 @@ def empty(path):
     path.write_bytes(b"")
 
 
-REMARKS = {"silent": "silent", "one_sample": "silent", "loud": "clipped"}
-
-
 def fault_of(path, file):
     """Return what is to be said of an odd file, as far as both preparations do."""
     if file.failure or path.suffix == ".mp3" or "unknown" in path.name:
@@ -180,12 +176,13 @@ def fault_of(path, file):
 
 
 def test_a_noise_folder_of_odd_files(dns):
+    remarks = {"silent": "silent", "one_sample": "silent", "loud": "clipped"}
     reasons = {}
     for path, file in make_folder(dns.root / "odd").items():
         reason = fault_of(path, file)
         rate = RATE if reason else soundfile.info(os.fsencode(path)).samplerate
         reason = reason or (f"{rate} Hz, less than" if rate < RATE else "")
-        reason = reason or REMARKS.get(path.stem.rstrip("2"), "")
+        reason = reason or remarks.get(path.stem.rstrip("2"), "")
         reasons[path.relative_to(dns.root).as_posix()] = reason
     used = dns.files("noise", noise_folder="odd", max_bad_share=0.9)
     left_out = dns.left_out()
@@ -241,29 +238,36 @@ def test_voicebank_folders_of_odd_files(voicebank):
         assert torch.equal(clip["noisy"], clip["clean"])
 
 
-@pytest.mark.parametrize("value", [0, 2000])
-def test_a_length_that_only_decoding_tells(corpus, value):
+def with_length(samples):
+    """Return what writes a FLAC whose header tells another length; 0: unknown."""
+
     def make(path):
-        write(path)
-        data = bytearray(path.read_bytes())
-        data[22:26] = value.to_bytes(4, "big")  # STREAMINFO; 0: unknown
+        data = bytearray(write(path).read_bytes())
+        data[22:26] = samples.to_bytes(4, "big")
         path.write_bytes(data)
 
+    return make
+
+
+def damaged_inside(path):
+    data = bytearray(write(path, noise(16000)).read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (with_length(0), "convert it|tells no length"),
+        (with_length(2000), "cut|damaged"),
+        (damaged_inside, "damaged after|cut off"),
+    ],
+)
+def test_what_only_decoding_tells(corpus, make, reason):
     path = corpus.add("p225_005.flac", make)
     said = corpus.reasons()
     assert path.relative_to(corpus.root).as_posix() + ": " in said
-    assert re.search("convert it|tells no length" if not value else "cut|damaged", said)
-
-
-def test_a_flac_that_is_damaged_inside(corpus):
-    def make(path):
-        write(path, noise(16000))
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
-        path.write_bytes(data)
-
-    corpus.add("p225_005.flac", make)
-    assert re.search("p225_005.flac: (damaged after|cut off)", corpus.reasons())
+    assert re.search(reason, said)
 
 
 def test_a_decoder_that_stops_early_is_noticed(corpus, monkeypatch):
@@ -279,7 +283,10 @@ def test_a_decoder_that_stops_early_is_noticed(corpus, monkeypatch):
         corpus.prepare()
 
 
-def test_a_reading_that_stopped_goes_on(corpus, looked_at):
+# A scan that goes on, and manifests that are made again
+
+
+def test_a_scan_that_stopped_goes_on(corpus, looked_at):
     whole = corpus.prepare()
     scan = corpus.out / "scan.jsonl"
     content = scan.read_bytes()
@@ -299,7 +306,7 @@ def test_a_reading_that_stopped_goes_on(corpus, looked_at):
         assert not looked_at
 
 
-def test_an_interrupted_reading_keeps_what_it_saw(corpus, looked_at, monkeypatch):
+def test_an_interrupted_scan_keeps_what_it_saw(corpus, looked_at, monkeypatch):
     look = scan_module._look
 
     def interrupted(path, decode):
@@ -318,39 +325,33 @@ def test_an_interrupted_reading_keeps_what_it_saw(corpus, looked_at, monkeypatch
     assert 0 < seen == len(files) - len(looked_at)
 
 
-def test_a_pipe_in_place_of_the_scan_is_named(corpus):
+def test_what_is_not_for_use_is_named(corpus):
+    for rate in (0, 1, -16000, 16000.5, "abc", None, True):
+        with pytest.raises(ValueError, match="sample_rate is "):
+            corpus.prepare(rate)
     corpus.out.mkdir()
     os.mkfifo(corpus.out / "scan.jsonl")
     with pytest.raises(ValueError, match="scan.jsonl: not a regular file"):
         corpus.prepare()
 
 
-@pytest.mark.parametrize("rate", [0, 1, -16000, 16000.5, "abc", None, True])
-def test_a_wrong_rate_is_named(corpus, rate):
-    with pytest.raises(ValueError, match="sample_rate is "):
-        if isinstance(corpus, DNS):
-            prepare_dns(corpus.root, corpus.out, rate)
-        else:
-            corpus.prepare(sample_rate=rate)
-
-
-# When manifests are made again
-
-
-def test_manifests_that_are_current_are_kept(corpus, looked_at, caplog):
+def test_manifests_are_made_again_when_files_change(corpus, looked_at, caplog):
+    corpus.add("p225_005.wav", write)
     corpus.prepare()
     looked_at.clear()
     before = {path: path.stat().st_mtime_ns for path in corpus.out.iterdir()}
-    moved = shutil.move(corpus.root, corpus.root.with_name("elsewhere"))
-    corpus.root = moved
+    corpus.root = shutil.move(corpus.root, corpus.root.with_name("elsewhere"))
     with caplog.at_level(logging.INFO):
         corpus.prepare()
     assert "up to date" in caplog.text
-    assert not looked_at
     assert {path: path.stat().st_mtime_ns for path in corpus.out.iterdir()} == before
+    assert not looked_at
+    os.utime(corpus.add("p225_005.wav", write), (0, 0))
+    corpus.prepare()
+    assert set(looked_at) == {"p225_005.wav"}  # and no others
 
 
-@pytest.mark.parametrize("content", ["", "null", "[]", "{", "{}"])
+@pytest.mark.parametrize("content", ["", "null", "{}"])
 @pytest.mark.parametrize("every", [True, False])
 def test_manifests_of_unknown_origin_are_made_again(corpus, content, every):
     whole = corpus.prepare()
@@ -368,15 +369,6 @@ def test_skip_prep_trusts_what_is_there(corpus, looked_at):
     shutil.rmtree(corpus.root)
     assert corpus.prepare(skip_prep=True) == before
     assert not looked_at
-
-
-def test_files_that_changed_are_read_and_no_others(corpus, looked_at):
-    corpus.add("p225_005.wav", write)
-    corpus.prepare()
-    looked_at.clear()
-    os.utime(corpus.add("p225_005.wav", write), (0, 0))
-    corpus.prepare()
-    assert set(looked_at) == {"p225_005.wav"}
 
 
 def manifests(version):
@@ -439,36 +431,20 @@ def test_voicebank_is_split_by_speaker(voicebank):
     assert list(voicebank.prepare(valid_speakers="p227")["valid"]) == ["p227_001"]
 
 
-def test_48_khz_56spk_and_another_test_set(voicebank):
+def test_48_khz_56spk_and_another_test_set_nested_in_itself(voicebank):
     for folder in list(voicebank.root.iterdir()):
         for path in folder.iterdir():
             write(path, noise(), rate=48000)
         name = folder.name.replace("28", "56").replace("testset", "oodset")
-        folder.rename(folder.with_name(name.removesuffix("_16k")))
-    options = {"sample_rate": 48000, "train_set": "56spk", "test_set": "oodset"}
-    clip = voicebank.prepare(**options)["test"]["p232_001"]
-    assert clip["noisy_wav"] == "{data_root}/noisy_oodset_wav/p232_001.wav"
+        name = name.removesuffix("_16k")
+        moved = folder.rename(folder.with_name("moved"))
+        moved.with_name(name).mkdir()
+        moved.rename(folder.with_name(name) / name)
+    options = {"train_set": "56spk", "test_set": "oodset"}
+    clip = voicebank.prepare(48000, **options)["test"]["p232_001"]
+    name = "noisy_oodset_wav"
+    assert clip["noisy_wav"] == f"{{data_root}}/{name}/{name}/p232_001.wav"
     assert clip["length"] == 800 / 48000
-
-
-def test_folders_nested_in_themselves_are_used(voicebank):
-    before = voicebank.prepare()
-    for folder in list(voicebank.root.glob("clean_*")):
-        inner = folder.rename(folder.with_name("moved"))
-        folder.mkdir()
-        inner.rename(folder / folder.name)
-    found = voicebank.prepare()
-    name = "clean_testset_wav_16k"
-    assert found["test"]["p232_001"]["clean_wav"] == (
-        f"{{data_root}}/{name}/{name}/p232_001.wav"
-    )
-    assert {s: list(clips) for s, clips in found.items()} == {
-        s: list(clips) for s, clips in before.items()
-    }
-
-
-def one_halves(voicebank):
-    voicebank.pair("p257_001.wav")[1].unlink()
 
 
 def in_both_sets(voicebank):
@@ -487,19 +463,29 @@ def all_wrong(voicebank):
         empty(voicebank.pair(f"{clip}.wav")[0])
 
 
+def many_wrong(voicebank):
+    for i in range(40):
+        voicebank.add(f"p225_1{i:02}.wav", empty)
+
+
+def rewrite(*args):
+    """Return what writes the clean half of a clip anew."""
+    return lambda v: write(v.pair("p232_001.wav")[1], *args)
+
+
 MISTAKES = [
     (lambda v: setattr(v, "root", v.root.with_name("Voicebank")), {}, "mean .*VoiceB"),
     (lambda v: setattr(v, "root", v.root.parent), {}, "Set data_folder to .*VoiceBank"),
     (
         lambda v: shutil.rmtree(v.root / "clean_testset_wav_16k"),
         {},
-        "no folder 'clean_testset_wav_16k'.*holds clean_train.*mean .*noisy_testset",
+        "clean_testset_wav_16k is not a folder.*holds clean_train.*mean .*noisy_testse",
     ),
     (rename_test_sets, {}, "noisy_testset_wav is there, .* 48000 Hz: resample"),
     (None, {"sample_rate": 48000}, "_wav_16k is there, .*set sample_rate to 16000"),
     (None, {"sample_rate": 44100}, "sample_rate is 44100: choose one of .16000, 48000"),
     (None, {"train_set": "28"}, "train_set is '28': .*28spk.*56spk"),
-    (None, {"test_set": "ood"}, "no folder 'noisy_ood_wav_16k'"),
+    (None, {"test_set": "ood"}, "noisy_ood_wav_16k is not a folder"),
     (
         lambda v: [p.unlink() for p in v.root.glob("noisy_testset*/*")],
         {},
@@ -510,29 +496,22 @@ MISTAKES = [
         for s in (["p999"], ["p226", "p999"], ["p232"], [])
     ),
     (None, {"valid_speakers": ["p225", "p226", "p227"]}, "nothing is left to train on"),
-    (one_halves, {}, "noisy_testset_wav_16k/p257_001.wav has no clean clip"),
+    (
+        lambda v: v.pair("p257_001.wav")[1].unlink(),
+        {},
+        "noisy_testset_wav_16k/p257_001.wav has no clean clip",
+    ),
     (in_both_sets, {}, "both the training and the test set, such as p232_001"),
     (
         lambda v: write(v.pair("p225_001.flac")[0]),
         {},
         "p225_001.flac and noisy_.*p225_001.wav are both clip 'p225_001': keep one",
     ),
-    (
-        lambda v: write(v.pair("p232_001.wav")[1], noise(700)),
-        {},
-        "p232_001.wav has 1200 samples, .* has 700: cut both",
-    ),
-    (
-        lambda v: write(v.pair("p232_001.wav")[1], rate=44100),
-        {},
-        "clean.*p232_001.wav: a sample rate of 44100 Hz, not 16000 Hz",
-    ),
-    (
-        lambda v: write(v.pair("p232_001.wav")[1], noise(1600).reshape(-1, 2)),
-        {},
-        "p232_001.wav: 2 channels",
-    ),
+    (rewrite(noise(700)), {}, "p232_001.wav has 1200 samples, .* has 700: cut both"),
+    (rewrite(noise(), 44100), {}, "clean.*: a sample rate of 44100 Hz, not 16000 Hz"),
+    (rewrite(noise(1600).reshape(-1, 2)), {}, "p232_001.wav: 2 channels"),
     (all_wrong, {}, r"(?s)7 unusable clip\(s\) among the 7.*p225_001.*p257_001"),
+    (many_wrong, {}, "10 unusable .* of 47 that were checked"),
 ]
 
 
@@ -544,13 +523,6 @@ def test_a_wrong_voicebank_is_told(voicebank, number):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         voicebank.prepare(**options)
     assert not list(voicebank.out.glob("*.json"))
-
-
-def test_reading_stops_when_a_whole_folder_is_wrong(voicebank):
-    for i in range(40):
-        voicebank.add(f"p225_1{i:02}.wav", empty)
-    with pytest.raises(ValueError, match="10 unusable .* of 47 that were checked"):
-        voicebank.prepare()
 
 
 # DNS
@@ -571,21 +543,19 @@ def test_dns4_has_every_file_with_its_length_rate_and_speaker(dns):
     assert speakers.count(None) == 1  # the German one
 
 
-def test_other_layouts(dns):
-    # DNS5: a track has its own folder of speech. DNS 2020: no responses.
-    (dns.root / "Track1_Headset").mkdir()
-    (dns.root / "clean_fullband").rename(dns.root / "Track1_Headset/clean")
-    options = {"clean_folder": "Track1_Headset/clean", "rir_folder": None}
-    assert len(dns.files("clean", **options)) == 28
-    assert {kind for _, kind in dns.prepare(**options)} == {"clean", "noise"}
-
-
-def test_subsets_are_the_folders_that_are_named(dns):
+def test_other_layouts_and_subsets(dns):
     subsets = ["vctk_wav48_silence_trimmed", "emotional_speech"]
     clean = dns.files("clean", clean_subsets=subsets)
     assert {name.split("/")[1] for name in clean} == set(subsets)
     subsets = ["read_speech", "."]  # one within the other
     assert len(dns.files("clean", clean_subsets=subsets)) == 28
+    # DNS5: a track has its own folder of speech. DNS 2020: no responses.
+    shutil.rmtree(dns.out)
+    (dns.root / "Track1_Headset").mkdir()
+    (dns.root / "clean_fullband").rename(dns.root / "Track1_Headset/clean")
+    options = {"clean_folder": "Track1_Headset/clean", "rir_folder": None}
+    assert len(dns.files("clean", **options)) == 28
+    assert {kind for _, kind in dns.prepare(**options)} == {"clean", "noise"}
 
 
 @pytest.mark.parametrize(
@@ -614,28 +584,27 @@ def test_wrong_folders_and_settings_are_named(dns, options, message):
 
 
 @pytest.mark.parametrize("decode", [True, False])
-@pytest.mark.parametrize(
-    ("reason", "signal", "rate"),
-    [
+def test_what_mixtures_can_not_use_is_left_out(dns, decode):
+    loud = np.clip(100 * noise(), -1, 1)
+    for name, signal, rate in (
         ("silent", 1e-3 * noise(), RATE),
-        ("clipped", np.clip(100 * noise(), -1, 1), RATE),
+        ("clipped", loud, RATE),
         ("8000 Hz, less than 16000 Hz", noise(), 8000),
-        ("silent", np.stack([0 * noise(), noise()], 1), RATE),  # the first channel is
-        ("", np.stack([noise(), 0 * noise()], 1), RATE),
-    ],
-)
-def test_what_mixtures_can_not_use_is_left_out(dns, reason, signal, rate, decode):
-    write(dns.root / 'noise_fullband/"a", b.wav', signal, rate)
+        ("silent 1", np.stack([0 * noise(), noise()], 1), RATE),  # the first channel is
+        ("used", np.stack([noise(), 0 * noise()], 1), RATE),
+    ):
+        write(dns.root / f'noise_fullband/"{name}".wav', signal, rate)
+    write(dns.root / "impulse_responses/loud.wav", loud)  # it may be
     files = dns.files("noise", decode=decode, max_bad_share=0.5)
-    if not decode and "Hz" not in reason:
-        reason = ""  # headers don't tell
-    assert dns.left_out() == ({'noise_fullband/"a", b.wav': reason} if reason else {})
-    assert ('noise_fullband/"a", b.wav' in files) == (not reason)
-
-
-def test_responses_may_be_at_full_scale(dns):
-    write(dns.root / "impulse_responses/loud.wav", np.clip(100 * noise(), -1, 1))
-    assert "impulse_responses/loud.wav" in dns.files("rir")
+    left_out = {name.split('"')[1]: why for name, why in dns.left_out().items()}
+    expected = {"8000 Hz, less than 16000 Hz": "8000 Hz, less than 16000 Hz"}
+    if decode:  # headers don't tell
+        expected |= {"silent": "silent", "silent 1": "silent", "clipped": "clipped"}
+    assert left_out == expected
+    assert {name.split('"')[1] for name in files if '"' in name} == {
+        "silent", "clipped", "8000 Hz, less than 16000 Hz", "silent 1", "used"
+    } - expected.keys()  # fmt: skip
+    assert "impulse_responses/loud.wav" in dns.files("rir", max_bad_share=0.5)
 
 
 def test_too_many_bad_files_are_an_error_that_names_some(dns, looked_at):
@@ -654,10 +623,8 @@ def test_too_many_bad_files_are_an_error_that_names_some(dns, looked_at):
 
 
 def test_what_headers_told_does_not_stand_in_for_decoding(dns, looked_at):
-    dns.prepare(decode=False)
-    dns.prepare()
-    assert len(looked_at) == 2 * 38
-    dns.prepare(decode=False)
+    for decode in (False, True, False):
+        dns.prepare(decode=decode)
     assert len(looked_at) == 2 * 38
 
 
@@ -696,31 +663,27 @@ def test_speakers_names(name, speaker):
     assert speaker_of(name) == speaker
 
 
-def entries(speakers, files=3):
-    return {f"{s}_{i}.wav": {"speaker": s} for s in speakers for i in range(files)}
-
-
-def held(divided, split="valid"):
-    return {entry["speaker"] for entry in divided[f"{split}_clean.json"].values()}
+def held(speakers, share, files=3):
+    """Return the speakers of training and of validation."""
+    entries = {f"{s}_{i}.wav": {"speaker": s} for s in speakers for i in range(files)}
+    divided = hold_out({"train_clean.json": entries}, share)
+    splits = (divided[f"{split}_clean.json"].values() for split in ("train", "valid"))
+    return [{entry["speaker"] for entry in split} for split in splits]
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_about_the_share_of_the_speakers_is_held_out_whole(share):
     speakers = [f"reader {i}" for i in range(1000)]
-    divided = hold_out({"train_clean.json": entries(speakers)}, share)
+    train, valid = held(speakers, share)
     # A binomial share of 1000 has a standard deviation of 0.016 at most.
-    assert len(held(divided)) / 1000 == pytest.approx(share, abs=0.05)
-    assert not held(divided) & held(divided, "train")
-    assert held(divided) | held(divided, "train") == set(speakers)
-    few = hold_out({"train_clean.json": entries(speakers[:100])}, share)
-    assert held(few) == held(divided) & set(speakers[:100])  # more don't move them
+    assert len(valid) / 1000 == pytest.approx(share, abs=0.05)
+    assert not train & valid and train | valid == set(speakers)
+    assert held(speakers[:100], share)[1] == valid & set(speakers[:100])  # they stay
 
 
 def test_both_splits_have_a_file_whatever_the_share():
     for share in (1e-9, 1 - 1e-9):
-        divided = hold_out({"train_clean.json": entries("ab")}, share)
-        assert held(divided) and held(divided, "train")
-    one = hold_out({"train_clean.json": entries("a", files=2)}, 0.01)
-    assert all(len(part) == 1 for part in one.values())  # a speaker in both, then
+        assert all(held("ab", share))
+    assert held("a", 0.01, files=2) == [{"a"}, {"a"}]  # a speaker in both, then
     with pytest.raises(ValueError, match="train_clean.json: one file cannot be"):
-        hold_out({"train_clean.json": entries("a", files=1)}, 0.01)
+        held("a", 0.01, files=1)

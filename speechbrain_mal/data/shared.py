@@ -1,9 +1,10 @@
-"""Files that can't be read during training: named, counted, and stood in for."""
+"""What the worker processes of a loader share: the epoch, and which files failed."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from speechbrain.utils.logger import get_logger
@@ -11,11 +12,58 @@ from speechbrain.utils.logger import get_logger
 logger = get_logger(__name__)
 
 
+class Shared:
+    """Whole numbers in memory that all worker processes see, persistent ones, too.
+
+    A copy of a dataset shares them: `DynamicItemDataset.filtered_sorted` copies its
+    pipeline, and what the original is told has to reach it.
+    """
+
+    def __init__(self, numbers: int):
+        self._shared = torch.zeros(numbers, dtype=torch.int64).share_memory_()
+
+    def __deepcopy__(self, memo: dict) -> Shared:
+        """Return the object itself."""
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled object, with its numbers."""
+        self.__dict__.update(state)
+        self._shared.share_memory_()  # lost in a file, kept on the way to a worker
+
+
+class SharedEpoch(Shared):
+    """Tell all worker processes which epoch it is, which random choices depend on.
+
+    Example
+    -------
+    >>> epoch = SharedEpoch()
+    >>> epoch.set_epoch(3)
+    >>> epoch.epoch
+    3
+    """
+
+    def __init__(self):
+        super().__init__(1)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that random choices are for."""
+        return int(self._shared)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Move to another epoch, before the loader's iterator is made.
+
+        Clips that workers are already reading keep the choices of the epoch before.
+        """
+        self._shared.fill_(epoch)
+
+
 class TooManySkippedError(RuntimeError):
     """More examples than the set share met a file that can't be read."""
 
 
-class SkippedFiles:
+class SkippedFiles(Shared):
     """Count examples and the unreadable files they met, over all worker processes.
 
     Arguments
@@ -27,11 +75,6 @@ class SkippedFiles:
         they are in the warnings only.
     min_examples : int
         Nothing is stopped before so many examples were made.
-
-    Attributes
-    ----------
-    met : int
-        Number of examples that met an unreadable file.
 
     Example
     -------
@@ -51,21 +94,22 @@ class SkippedFiles:
     ):
         if not 0 <= max_share <= 1:
             raise ValueError(f"max_share is {max_share}: it has to be from 0 to 1")
+        # Examples, and those that met a bad file. Two workers that count at the same
+        # instant may count as one.
+        super().__init__(2)
         self.max_share, self.min_examples = max_share, min_examples
         self.log = None if log is None else Path(log)
-        # Examples, and those of them that met a bad file. Workers share the memory;
-        # two that count at the same instant may count as one.
-        self._counts = torch.zeros(2, dtype=torch.int64).share_memory_()
         self._named: set[str] = set()
         self._is_met = False  # by the example that is being made
 
-    def __deepcopy__(self, memo: dict) -> SkippedFiles:
-        """Return the object itself: a dataset's copy counts into the same numbers."""
-        return self
+    @property
+    def met(self) -> int:
+        """Number of examples that met an unreadable file."""
+        return int(self._shared[1])
 
     def begin_example(self) -> None:
         """Count an example."""
-        self._counts[0] += 1
+        self._shared[0] += 1
         self._is_met = False
 
     def add(self, file: str, reason: str) -> None:
@@ -76,14 +120,13 @@ class SkippedFiles:
         TooManySkippedError
             When the share is exceeded.
         """
-        self._counts[1] += not self._is_met  # an example may meet several
+        self._shared[1] += not self._is_met  # an example may meet several
         self._is_met = True
         if file not in self._named:
             self._named.add(file)
             logger.warning(f"Skipped: {file}: {reason}")
-            if self.log is not None:
-                _add_line(self.log, file, reason)
-        examples, met = self._counts.tolist()
+            self._write(file, reason)
+        examples, met = self._shared.tolist()
         if examples >= self.min_examples and met > self.max_share * examples:
             where = f"; {self.log} names them" if self.log else ""
             raise TooManySkippedError(
@@ -92,22 +135,18 @@ class SkippedFiles:
                 "Restore the files, or prepare the data again."
             )
 
-    @property
-    def met(self) -> int:
-        """Return the number of examples that met an unreadable file."""
-        return int(self._counts[1])
-
     def summary(self) -> str:
         """Return what was counted, in words."""
-        examples, met = self._counts.tolist()
+        examples, met = self._shared.tolist()
         return f"{met} of {examples} examples met a file that could not be read"
 
-
-def _add_line(log: Path, file: str, reason: str) -> None:
-    # Workers are new in every epoch, and know nothing of what others named. Two
-    # that meet a file at the same instant may both write its name.
-    log.parent.mkdir(parents=True, exist_ok=True)
-    written = log.read_text(encoding="utf-8") if log.exists() else ""
-    if f"\n{file}\t" not in f"\n{written}":
-        with open(log, "a", encoding="utf-8") as lines:
-            lines.write(f"{file}\t{reason}\n")
+    def _write(self, file: str, reason: str) -> None:
+        if self.log is None:
+            return
+        # Workers are new in every epoch, and know nothing of what others named. Two
+        # that meet a file at the same instant may both write its name.
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        written = self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+        if f"\n{file}\t" not in f"\n{written}":
+            with open(self.log, "a", encoding="utf-8") as lines:
+                lines.write(f"{file}\t{reason}\n")
