@@ -58,22 +58,14 @@ class CosineSchedule:
 def batches_per_step(growth: Mapping[int, int], epoch: int, phase: int = 1) -> int:
     """Return of how many batches the gradients make a step of the optimizer.
 
+    `growth` has the number from an epoch of phase one on; phase two keeps the last.
     What is left at the end of an epoch and makes no step is dropped.
-
-    Arguments
-    ---------
-    growth : mapping of int to int
-        First epoch of phase one to the number from there on; phase two keeps the last.
-    epoch, phase : int
-        Where training is.
 
     Example
     -------
     >>> growth = {1: 1, 3: 4, 9: 8}
     >>> [batches_per_step(growth, epoch) for epoch in (2, 3, 8)]
     [1, 4, 4]
-    >>> batches_per_step(growth, 1, phase=2)
-    8
     """
     return growth[max(first for first in growth if first <= epoch or phase == 2)]
 
@@ -83,15 +75,7 @@ def set_rates(
 ) -> float:
     """Set an epoch's learning rate and weight decay, and return the former.
 
-    Arguments
-    ---------
-    optimizer : Optimizer
-        Whose parameter groups are set.
-    h : SimpleNamespace
-        A Brain's `hparams`: `lr_schedule` and `phase_two_lr_schedule` take the epoch of
-        their phase, `weight_decay_schedule`, if there is one, that of the run.
-    epoch, phase, phase_epoch : int
-        Where training is, each from 1.
+    `h` is a Brain's `hparams`, see `settings.check_settings`; numbers are from 1.
     """
     lr = (h.lr_schedule, h.phase_two_lr_schedule)[phase - 1](phase_epoch)[0]
     update_learning_rate(optimizer, lr)

@@ -19,22 +19,8 @@ def with_loss_file(hparams_file: str | os.PathLike, overrides: str | Mapping) ->
     Such a file has overrides of the recipe's YAML, as the command line has them; what
     the command line says counts for more. Its `!ref`s see the whole recipe.
 
-    Arguments
-    ---------
-    hparams_file : path
-        The recipe's YAML.
-    overrides : str or mapping
-        Overrides of the command line, as `speechbrain.parse_arguments` returns them.
-
-    Returns
-    -------
-    str
-        YAML for `load_hyperpyyaml` and `create_experiment_directory`.
-
-    Raises
-    ------
-    ValueError
-        When there is no such file.
+    Takes the recipe's YAML file and what `speechbrain.parse_arguments` returns as
+    overrides; returns YAML for `load_hyperpyyaml` and `create_experiment_directory`.
 
     Example
     -------
@@ -98,7 +84,7 @@ def check_settings(h: SimpleNamespace, loss: nn.Module, enhancer: nn.Module) -> 
     Raises
     ------
     ValueError, TypeError
-        When they do; it names the setting and what it can be.
+        It names the setting and what it can be.
     """
     if not isinstance(enhancer, Enhancer):
         raise TypeError(

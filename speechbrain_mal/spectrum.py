@@ -13,19 +13,8 @@ def short_time_spectrum(waveforms: Tensor, window: Tensor, hop_length: int) -> T
     The way back is cheaper than `torch.stft`'s, which adds the frames up by index and
     transforms complex numbers.
 
-    Arguments
-    ---------
-    waveforms : Tensor
-        `[B, samples]`.
-    window : Tensor
-        `[n_fft]`.
-    hop_length : int
-        Frame shift in samples.
-
-    Returns
-    -------
-    Tensor
-        Complex, of the whole frames: `[B, T, n_fft // 2 + 1]`.
+    Of waveforms `[B, samples]` and a window `[n_fft]` the result is complex, of the
+    whole frames, `[B, T, n_fft // 2 + 1]`; `hop_length` is in samples.
 
     Example
     -------

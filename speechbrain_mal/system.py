@@ -51,18 +51,9 @@ def write_system(folder: str | os.PathLike) -> Path:
     """Write `system.json` into the output folder of a run, from its `hyperparams.yaml`.
 
     A recipe calls it behind `speechbrain.create_experiment_directory`, on the main
-    process. The YAML is read as a tree, and nothing is built.
-
-    Arguments
-    ---------
-    folder : path
-        The run's output folder.
-
-    Returns
-    -------
-    Path
-        The file. Where the enhancer is not made of plain values alone, its `model` is
-        null, and loading the run takes a word of trust.
+    process. The YAML is read as a tree, and nothing is built. Where the enhancer is not
+    made of plain values alone, `model` is null, and loading the run takes a word of
+    trust. Returns the file's path.
 
     Example
     -------
@@ -94,10 +85,7 @@ def write_system(folder: str | os.PathLike) -> Path:
 def read_system(folder: str | os.PathLike) -> dict[str, Any] | None:
     """Return what a run's `system.json` says; None where it has none.
 
-    Raises
-    ------
-    ValueError
-        When it is damaged, or not as `write_system` writes it.
+    One that is damaged, or not as `write_system` writes it, is a ValueError.
     """
     if not os.path.lexists(Path(folder, SYSTEM)):
         return None

@@ -31,12 +31,6 @@ def active_power(signal: np.ndarray, sample_rate: int) -> float:
 
     [1] C. Taal et al., "An Algorithm for Intelligibility Prediction of Time-Frequency
     Weighted Noisy Speech", IEEE TASLP 2011, section II.A
-
-    Example
-    -------
-    >>> speech = np.concatenate([np.full(8000, 0.1), np.zeros(8000)])
-    >>> round(active_power(speech, 16000), 6), round(power(speech), 6)
-    (0.01, 0.005)
     """
     frame = min(round(_FRAME_SECONDS * sample_rate), len(signal))
     frames = signal[: len(signal) // frame * frame].reshape(-1, frame)
@@ -82,16 +76,6 @@ def reverberate(
     The direct sound is the largest sample of the impulse response `[taps]`, whose level
     and sign don't matter; reflections up to `early_samples` later are early. The direct
     sound is not delayed, and the early part has the power of the dry speech.
-
-    Example
-    -------
-    >>> reverberant, early = reverberate(
-    ...     np.array([1.0, 0, 0, 0]), np.array([0, -2.0, 1, 0.5]), early_samples=1
-    ... )
-    >>> (reverberant / reverberant[0]).round(2).tolist()
-    [1.0, -0.5, -0.25, 0.0]
-    >>> (early / early[0]).round(2).tolist()
-    [1.0, -0.5, 0.0, 0.0]
     """
     direct = int(np.argmax(np.abs(rir)))
     # What comes before the direct sound (a filter's pre-ringing) stays before it.
@@ -125,15 +109,7 @@ def clip(signal: np.ndarray, share: float) -> np.ndarray:
 def low_pass(signal: np.ndarray, cutoff_hz: float, sample_rate: int) -> np.ndarray:
     """Remove what is above a frequency, by 80 dB from there on, without delay.
 
-    The transition, of 400 Hz, ends at the cut-off: above 400 Hz, and below half the
-    sample rate.
-
-    Example
-    -------
-    >>> tone = np.sin(2 * np.pi * 7000 / 16000 * np.arange(16000))
-    >>> middle = low_pass(tone, 4000, 16000)[1000:-1000]
-    >>> bool(np.abs(middle).max() < 1e-4)  # 80 dB
-    True
+    The transition, of 400 Hz, ends at the cut-off.
     """
     taps = _taps(cutoff_hz, sample_rate).astype(signal.dtype)
     delay = len(taps) // 2  # they are symmetric

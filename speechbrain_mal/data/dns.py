@@ -12,16 +12,7 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_mal.data.manifests import (
-    check_rate,
-    existing_folder,
-    fingerprint,
-    hash_of,
-    is_current,
-    leaves,
-    require_manifests,
-    write_manifests,
-)
+from speechbrain_mal.data import manifests
 from speechbrain_mal.data.scan import Facts, list_audio, scan
 from speechbrain_mal.files import printable, write_text
 
@@ -50,11 +41,10 @@ def prepare_dns(
 
     `train_clean.json`, `train_noise.json`, `train_rir.json` and the same of `valid`
     have each file's name relative to `data_folder`, its `samples` and `sample_rate`,
-    and its `speaker` where its name tells. Files that are damaged, silent, clipped (but
-    impulse responses may be at full scale), of a lower rate than `sample_rate`, or of a
-    format of which no exact pieces can be read (MP3) are left out, and named with the
-    reason in `left_out.csv`. A scan that was stopped goes on where it was; manifests
-    are made again when files or settings change.
+    and its `speaker` where its name tells. What is damaged, silent, clipped (but
+    impulse responses may be), of a lower rate, or of a format of which no exact pieces
+    can be read (MP3) is left out, and named with the reason in `left_out.csv`. A scan
+    that was stopped goes on; manifests are made again when files or settings change.
 
     Arguments
     ---------
@@ -94,30 +84,28 @@ def prepare_dns(
     -------
     >>> import json, numpy, soundfile
     >>> root = getfixture("tmp_path")
-    >>> rng = numpy.random.default_rng(0)
-    >>> for i in range(4):
-    ...     for name in (f"clean/reader_{i}_0.wav", f"noise/{i}.wav"):
-    ...         (root / name).parent.mkdir(exist_ok=True)
-    ...         soundfile.write(root / name, 0.1 * rng.standard_normal(800), 16000)
-    >>> prepare_dns(root, root / "out", 16000, "clean", "noise", None, valid_share=0.5)
-    >>> len(json.loads((root / "out" / "train_clean.json").read_text())) < 4
-    True
+    >>> for name in ("clean/reader_1_0.wav", "clean/reader_2_0.wav", "a.wav", "b.wav"):
+    ...     (root / name).parent.mkdir(exist_ok=True)
+    ...     soundfile.write(root / name, numpy.full(800, 0.1), 16000)
+    >>> prepare_dns(root, root / "out", 16000, "clean", ".", None)
+    >>> len(json.loads((root / "out" / "train_clean.json").read_text()))
+    1
     """
     save_folder = Path(save_folder)
     folders = {"clean": clean_folder, "noise": noise_folder, "rir": rir_folder}
     folders = {kind: folder for kind, folder in folders.items() if folder is not None}
-    manifests = [f"{s}_{kind}.json" for s in ("train", "valid") for kind in folders]
+    written = [f"{s}_{kind}.json" for s in ("train", "valid") for kind in folders]
     if skip_prep:
-        require_manifests(save_folder, manifests)
+        manifests.require_manifests(save_folder, written)
         return
-    check_rate(sample_rate)
+    manifests.check_rate(sample_rate)
     if not 0 < valid_share < 1 and not valid_folders:
         raise ValueError(f"valid_share is {valid_share}: it has to be between 0 and 1.")
-    data_folder = existing_folder(data_folder, "data_folder")
+    data_folder = manifests.existing_folder(data_folder, "data_folder")
     names = _list_files(data_folder, folders, clean_subsets, valid_folders)
     every = list(itertools.chain(*names.values()))
     stamp = {
-        "files": fingerprint(data_folder, every),
+        "files": manifests.fingerprint(data_folder, every),
         "folders": folders,
         "valid_folders": valid_folders,
         "clean_subsets": list(clean_subsets) if clean_subsets else None,
@@ -126,7 +114,7 @@ def prepare_dns(
         "decode": decode,
         "max_bad_share": max_bad_share,
     }
-    if is_current(save_folder, manifests, stamp):
+    if manifests.is_current(save_folder, written, stamp):
         return
     contents: dict[str, dict] = {}
     left_out = [("file", "reason")]
@@ -137,7 +125,10 @@ def prepare_dns(
                 if reason := _reason(facts, kind, sample_rate):
                     bad.append((printable(name), reason))
                 else:
-                    entries[name] = _entry(name, facts, kind)
+                    entry = {"samples": facts.samples, "sample_rate": facts.sample_rate}
+                    if kind == "clean" and (speaker := speaker_of(name)):
+                        entry["speaker"] = speaker
+                    entries[name] = entry
                 if len(bad) > min(max_bad_share * len(files), len(files) - 1):
                     where = (folders if split == "train" else valid_folders)[kind]
                     examples = "".join(f"\n  {name}: {why}" for name, why in bad[:10])
@@ -154,7 +145,7 @@ def prepare_dns(
     write_text(path := save_folder / "left_out.csv", table.getvalue())
     if files_out := len(left_out) - 1:
         logger.warning(f"{files_out} files left out: {printable(path)} names them.")
-    write_manifests(save_folder, contents, stamp)
+    manifests.write_manifests(save_folder, contents, stamp)
 
 
 def speaker_of(name: str) -> str | None:
@@ -184,7 +175,9 @@ def hold_out(contents: dict[str, dict], share: float) -> dict[str, dict]:
         groups = {file: entry.get("speaker", file) for file, entry in entries.items()}
         if len(set(groups.values())) == 1:  # a single speaker: files, then
             groups = {file: file for file in entries}
-        ranks = {file: hash_of(group) / 2**64 for file, group in groups.items()}
+        ranks = {
+            file: manifests.hash_of(group) / 2**64 for file, group in groups.items()
+        }
         lowest, highest = min(ranks.values()), max(ranks.values())
         if lowest == highest:
             raise ValueError(
@@ -218,7 +211,7 @@ def _list_files(
         names["train", kind] = _list_kind(data_folder, parts, kind)
     for kind, folder in (valid_folders or {}).items():
         names["valid", kind] = _list_kind(data_folder, [folder], kind)
-        if both := set(names["valid", kind]) & set(names["train", kind]):
+        if both := {*names["valid", kind]} & {*names["train", kind]}:
             raise ValueError(
                 f"{len(both)} file(s) are in both the training and the validation "
                 f"folder of {kind}, such as {printable(min(both))}: name separate "
@@ -232,9 +225,10 @@ def _list_kind(data_folder: Path, parts: Sequence[str], kind: str) -> list[str]:
     advice += ", or set rir_folder to null if there are none." if kind == "rir" else "."
     files: set[str] = set()  # of subsets, one may lie within another
     for part in parts:
-        if leaves(part):
+        if manifests.leaves(part):
             raise ValueError(f"{printable(part)} is not in data_folder.{advice}")
-        folder = existing_folder(data_folder / part, f"{kind}_folder", advice)
+        folder = data_folder / part
+        manifests.existing_folder(folder, f"{kind}_folder", advice)
         files |= set(list_audio(folder, data_folder))
     return sorted(files)
 
@@ -243,13 +237,5 @@ def _reason(facts: Facts, kind: str, sample_rate: int) -> str:
     """Return why a file is left out; empty if it is not."""
     if not facts.problem and facts.sample_rate < sample_rate:
         return f"{facts.sample_rate} Hz, less than {sample_rate} Hz"
-    if kind == "rir" and facts.remark == "clipped":
-        return facts.problem
-    return facts.problem or facts.remark
-
-
-def _entry(name: str, facts: Facts, kind: str) -> dict:
-    entry = {"samples": facts.samples, "sample_rate": facts.sample_rate}
-    if kind == "clean" and (speaker := speaker_of(name)):
-        entry["speaker"] = speaker
-    return entry
+    may_clip = kind == "rir" and facts.remark == "clipped"
+    return facts.problem or ("" if may_clip else facts.remark)

@@ -46,16 +46,7 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def read_manifest(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, dict]:
-    """Return a manifest's entries, each with at least these keys, of the right type.
-
-    Example
-    -------
-    >>> path = getfixture("tmp_path") / "noise.json"
-    >>> _ = path.write_text('{"a.wav": {"samples": 800, "sample_rate": 0}}')
-    >>> read_manifest(path, ["samples", "sample_rate"])
-    Traceback (most recent call last):
-    ValueError: ...noise.json: 'a.wav' has sample_rate 0: prepare the data again.
-    """
+    """Return a manifest's entries, each with at least these keys, of the right type."""
     where, entries = printable(path), read_json(path)
     if not isinstance(entries, dict) or not entries:
         raise ValueError(f"{where} names no file: prepare the data again.")
@@ -65,21 +56,20 @@ def read_manifest(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, dic
     return entries
 
 
+_CHECKS = {  # of a key's value; others are text
+    "samples": lambda value: type(value) is int and value >= 0,
+    "sample_rate": lambda value: type(value) is int and value in RATES,
+    "length": lambda value: type(value) in (int, float) and value > 0,
+}
+
+
 def _fault(name: str, entry: Any, keys: Iterable[str]) -> str:
     for key in keys:
         if not isinstance(entry, dict) or key not in entry:
             return f"has no {key}"
-        value = entry[key]
-        if key == "samples":
-            is_right = type(value) is int and value >= 0
-        elif key == "sample_rate":
-            is_right = type(value) is int and value in RATES
-        elif key == "length":
-            is_right = type(value) in (int, float) and value > 0
-        else:
-            is_right = isinstance(value, str)
-        if not is_right:
-            return f"has {key} {shown(value)}"
+        is_right = _CHECKS.get(key, lambda value: isinstance(value, str))
+        if not is_right(entry[key]):
+            return f"has {key} {shown(entry[key])}"
     # Manifests with rates are those whose names are files.
     if "sample_rate" in keys and leaves(name):
         return "is outside of the data folder"
@@ -161,13 +151,6 @@ def write_manifests(
     new one appears, and the stamp comes last: a process that is killed in between
     leaves an incomplete set, never a mixed one, and the next call prepares it again.
     The stamp tells `is_current` what they were made from.
-
-    Example
-    -------
-    >>> folder, stamp = getfixture("tmp_path"), {"sample_rate": 16000}
-    >>> write_manifests(folder, {"test.json": {"p232_001": {"length": 1.5}}}, stamp)
-    >>> is_current(folder, ["test.json"], stamp)
-    True
     """
     texts = {name: json.dumps(content, indent=2) for name, content in manifests.items()}
     sizes = {name: len(text) for name, text in texts.items()}  # they are ASCII

@@ -36,8 +36,8 @@ class Mixing(SharedEpoch):
     """Settings of mixtures that are made on the fly, and the epoch they are made for.
 
     The defaults are those of DeepFilterNet2's public configuration and code [1], as far
-    as they exist there; where this differs is noted in `render`. Give it the epoch with
-    `set_epoch`; validation leaves it at 0 and has the same mixtures in every epoch.
+    as they exist there; where this differs is noted in `render`. `set_epoch` tells the
+    epoch; validation leaves it at 0. "p_" is the probability of what is named after it.
 
     [1] https://github.com/Rikorose/DeepFilterNet, libDF/src/dataset.rs
 
@@ -48,8 +48,7 @@ class Mixing(SharedEpoch):
     seed : int
         Another seed gives other mixtures; not negative.
     noises : Choice
-        How many noises are summed (of a range: rounded). A noise takes several files
-        if they are short.
+        How many noises are summed (of a range: rounded), of several files if short.
     snr_db : Choice
         Power of the clean speech on its active frames over that of the noise on the
         whole segment.
@@ -63,27 +62,23 @@ class Mixing(SharedEpoch):
     noise_gain_db : Choice
         Level of each noise among the noises of a mixture.
     p_filter : float
-        Probability with which the speech, and each noise, goes through a random
-        second-order filter (RNNoise's).
+        A random second-order filter (RNNoise's), of the speech, and of each noise.
     p_reverb : float
-        Probability with which the speech is convolved with a room impulse response.
+        The speech is convolved with a room impulse response.
     target, early_ms : str, float
         The clean speech in reverberation: "early", the direct path and the reflections
         up to `early_ms` after it, or "reverberant", the whole of it.
-    p_clipping, clipping : float, Choice
-        Probability that the speech in the mixture is clipped (the target is not), and
-        at which share of its peak.
-    p_noise_clipping, noise_clipping : float, Choice
-        The same of each noise.
+    p_clipping, clipping, p_noise_clipping, noise_clipping : float, Choice
+        The speech in the mixture (not in the target), or a noise, is clipped at this
+        share of its peak.
     p_band_limit, cutoff_hz : float, Choice
-        Probability that the noisy mixture is low-passed (the target is not), and where.
-        Listed frequencies that are not below half the sample rate are ignored.
+        The noisy mixture is low-passed (the target is not). Listed frequencies that are
+        not below half the sample rate are ignored.
     p_attenuation, attenuation_db : float, Choice
-        Probability that the target keeps the noise, and how many dB below that of the
-        mixture.
+        The target keeps the noise, so many dB below that of the mixture.
     p_offset, offset : float, Choice
-        Probability that a constant is added to the noisy mixture, as cheap microphones
-        do (the target has none), and which, where full scale is 1.
+        A constant is added to the noisy mixture, as cheap microphones do (the target
+        has none).
 
     Raises
     ------
@@ -124,14 +119,10 @@ class Mixing(SharedEpoch):
     def __post_init__(self):
         super().__init__()
         check_rate(self.sample_rate)
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}: it must not be negative")
         if self.samples < 1:
             raise ValueError(f"seconds is {self.seconds}: it must be positive")
         if self.target not in ("early", "reverberant"):
             raise ValueError(f"target is early or reverberant, not {self.target!r}")
-        if self.early_ms < 0:
-            raise ValueError(f"early_ms is {self.early_ms}: it must not be negative")
         if (self.gain_db is None) == (self.level_db is None):
             raise ValueError(
                 f"gain_db is {self.gain_db} and level_db is {self.level_db}: give one, "
@@ -144,6 +135,8 @@ class Mixing(SharedEpoch):
         if self.p_band_limit:
             ranges["cutoff_hz"] = (1, self.sample_rate / 2 - 1)
         for name, value in vars(self).items():
+            if name in ("seed", "early_ms") and value < 0:
+                raise ValueError(f"{name} is {value}: it must not be negative")
             if name.startswith("p_") and not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}: a probability is from 0 to 1")
             if name in ranges and value is not None:
@@ -161,13 +154,7 @@ class Mixing(SharedEpoch):
 
 
 def limits(name: str, choice: Choice) -> tuple[float, float]:
-    """Return the lowest and the highest value of a choice; of a range, its ends.
-
-    Example
-    -------
-    >>> limits("snr_db", [0, -5, 40]), limits("snr_db", "-5..7.5")
-    ((-5, 40), (-5.0, 7.5))
-    """
+    """Return the lowest and the highest value of a choice; of a range, its ends."""
     try:
         if isinstance(choice, str):
             return _ends(choice)

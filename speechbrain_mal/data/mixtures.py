@@ -78,22 +78,18 @@ def mixed_dataset(
 
     Raises
     ------
-    FileNotFoundError
-        If a manifest does not exist.
-    ValueError
-        If one is empty, damaged or has too little for a mixture, or when there are no
-        examples.
+    FileNotFoundError, ValueError
+        If a manifest does not exist, is damaged, or has too little for a mixture, or
+        there are no examples.
 
     Example
     -------
     >>> import json, numpy, soundfile
     >>> folder = getfixture("tmp_path")
-    >>> for kind in ("clean", "noise"):
-    ...     samples = 0.1 * numpy.random.default_rng(0).standard_normal(32000)
-    ...     soundfile.write(folder / f"{kind}.wav", samples, 16000)
-    ...     entry = {f"{kind}.wav": {"samples": 32000, "sample_rate": 16000}}
-    ...     _ = (folder / f"{kind}.json").write_text(json.dumps(entry))
-    >>> manifests = {kind: folder / f"{kind}.json" for kind in ("clean", "noise")}
+    >>> soundfile.write(folder / "a.wav", numpy.full(32000, 0.1), 16000)
+    >>> entry = {"a.wav": {"samples": 32000, "sample_rate": 16000}}
+    >>> _ = (folder / "a.json").write_text(json.dumps(entry))
+    >>> manifests = dict.fromkeys(["clean", "noise"], folder / "a.json")
     >>> mixing = Mixing(seconds=1, sample_rate=16000, p_reverb=0)
     >>> dataset = mixed_dataset(mixing, manifests, folder, examples=4)
     >>> dataset[3]["id"], dataset[3]["noisy"].shape

@@ -35,11 +35,6 @@ class RandomCrop(SharedEpoch):
     seed : int
         Another seed gives other positions.
 
-    Raises
-    ------
-    ValueError
-        If the segment would not be at least one sample long.
-
     Example
     -------
     >>> crop = RandomCrop(seconds=2.0, sample_rate=16000, seed=1)
@@ -90,11 +85,9 @@ def paired_dataset(
 
     Raises
     ------
-    FileNotFoundError
-        If the manifest does not exist, or the audio is not in `data_folder`.
-    ValueError
-        If the manifest is empty or damaged, lacks a key, or is of another rate than
-        the crop.
+    FileNotFoundError, ValueError
+        If the manifest does not exist, is damaged or of another rate than the crop, or
+        the audio is not in `data_folder`.
 
     Example
     -------

@@ -41,9 +41,6 @@ class Track:
 class Plan:
     """One mixture: files, positions and values. None means that it is not done."""
 
-    epoch: int
-    index: int
-    attempt: int
     speech: Track
     noises: tuple[Track, ...]
     snr_db: float
@@ -105,10 +102,7 @@ class Planner:
             )
 
     def __call__(self, epoch: int, index: int, attempt: int = 0) -> Plan:
-        """Return the plan of a mixture.
-
-        `attempt` is higher than 0 where the plan before it could not be carried out.
-        """
+        """Return the plan of a mixture; `attempt` counts those that came to nothing."""
         m, rirs = self.mixing, self.rirs
         # Always four words: SeedSequence does not tell (1, 2) from (1, 2, 0).
         root = np.random.SeedSequence((m.seed, epoch, index, attempt))
@@ -144,7 +138,7 @@ class Planner:
                     clipping=_maybe(m.p_noise_clipping, distortions, m.noise_clipping),
                 )
             )
-        return Plan(epoch, index, attempt, noises=tuple(noises), **plan)
+        return Plan(noises=tuple(noises), **plan)
 
 
 class _Files:

@@ -14,15 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechbrain_mal.data.acoustics import (
-    active_power,
-    clip,
-    color,
-    join,
-    low_pass,
-    power,
-    reverberate,
-)
+from speechbrain_mal.data import acoustics
+from speechbrain_mal.data.acoustics import power
 from speechbrain_mal.data.mixing import Mixing
 from speechbrain_mal.data.plan import Piece, Plan, Track
 
@@ -73,20 +66,20 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
         if not rir.any():
             raise SilentSegmentError("a room impulse response is silent")
         early_samples = round(mixing.early_ms / 1000 * rate)
-        speech, early = reverberate(speech, rir, early_samples)
+        speech, early = acoustics.reverberate(speech, rir, early_samples)
         clean = early if mixing.target == "early" else speech
     if plan.speech.clipping is not None:
-        speech = clip(speech, plan.speech.clipping)
+        speech = acoustics.clip(speech, plan.speech.clipping)
     noise = sum(_noise(track, read) for track in plan.noises)
     if plan.cutoff_hz is not None:
-        speech = low_pass(speech, plan.cutoff_hz, rate)
-        noise = low_pass(noise, plan.cutoff_hz, rate)
+        speech = acoustics.low_pass(speech, plan.cutoff_hz, rate)
+        noise = acoustics.low_pass(noise, plan.cutoff_hz, rate)
     if (noise_power := power(noise)) < _SILENT:
         raise SilentSegmentError(
             "the noise segment is silent, or has nothing in the band"
         )
 
-    wanted = active_power(clean, rate) * 10 ** (-plan.snr_db / 10)
+    wanted = acoustics.active_power(clean, rate) * 10 ** (-plan.snr_db / 10)
     noise = noise * np.float32(np.sqrt(wanted / noise_power))
     noisy = speech + noise
     if plan.attenuation_db is not None:
@@ -105,14 +98,15 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
 
 
 def _join(track: Track, kind: str, read: Read) -> np.ndarray:
-    signal = join([read(kind, piece) for piece in track.pieces], track.fade)
-    return signal if track.filter is None else color(signal, track.filter)
+    pieces = [read(kind, piece) for piece in track.pieces]
+    signal = acoustics.join(pieces, track.fade)
+    return signal if track.filter is None else acoustics.color(signal, track.filter)
 
 
 def _noise(track: Track, read: Read) -> np.ndarray:
     noise = _join(track, "noise", read)
     if track.clipping is not None:
-        noise = clip(noise, track.clipping)
+        noise = acoustics.clip(noise, track.clipping)
     loudness = power(noise)
     # A pause in a recording stays one among the others.
     gain = 10 ** (track.gain_db / 20) / np.sqrt(loudness) if loudness > _SILENT else 0

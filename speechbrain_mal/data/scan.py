@@ -61,15 +61,6 @@ def scan(
     Files are read in threads, with a progress bar, and what was seen of them is kept in
     `save_folder`: a scan that was stopped goes on. Only decoding finds damaged, silent
     and clipped files; otherwise headers are read.
-
-    Example
-    -------
-    >>> import soundfile
-    >>> folder = getfixture("tmp_path")
-    >>> soundfile.write(folder / "quiet.wav", np.zeros(800), 16000)
-    >>> with scan(folder, ["quiet.wav"], folder) as files:
-    ...     dict(files)["quiet.wav"]
-    Facts(samples=800, sample_rate=16000, channels=1, problem='', remark='silent')
     """
     save_folder.mkdir(parents=True, exist_ok=True)
     seen = SeenFiles(save_folder / "scan.jsonl")

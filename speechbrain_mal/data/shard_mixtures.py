@@ -40,8 +40,7 @@ class ShardedMixtures(IterableDataset):
     examples : int
         Mixtures of an epoch, of all processes together; each makes an equal share.
     buffer, noise_buffer, rir_buffer : int
-        Files of speech, noise and impulse responses that a reader keeps; all that it
-        has, if they are no more than twice as many.
+        Files of each kind that a reader keeps; all, if there are at most twice as many.
     rank, processes : int
         Number of this process, and how many there are.
     skipped : SkippedFiles, optional
@@ -49,11 +48,8 @@ class ShardedMixtures(IterableDataset):
 
     Raises
     ------
-    FileNotFoundError
-        When there is no index.
-    ValueError
-        When it is damaged, or processes and workers are more than shards of clean
-        speech.
+    FileNotFoundError, ValueError
+        When the index is missing or damaged, or has less speech shards than readers.
     """
 
     def __init__(

@@ -73,11 +73,9 @@ def pack_shards(
 
     Raises
     ------
-    ValueError
-        When a manifest is damaged, or names a file outside of the data folder.
-    OSError
-        When a manifest or a file is missing, or the disk is full, naming the shard; no
-        part of it is left.
+    ValueError, OSError
+        When a manifest is damaged, or a file is missing or outside of the data folder;
+        when the disk is full, naming the shard, of which no part is left.
 
     Example
     -------

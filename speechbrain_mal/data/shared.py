@@ -35,12 +35,7 @@ class Shared:
 class SharedEpoch(Shared):
     """Tell all worker processes which epoch it is, which random choices depend on.
 
-    Example
-    -------
-    >>> epoch = SharedEpoch()
-    >>> epoch.set_epoch(3)
-    >>> epoch.epoch
-    3
+    Clips that workers are already reading keep the choices of the epoch before.
     """
 
     def __init__(self):
@@ -52,10 +47,7 @@ class SharedEpoch(Shared):
         return int(self._shared)
 
     def set_epoch(self, epoch: int) -> None:
-        """Move to another epoch, before the loader's iterator is made.
-
-        Clips that workers are already reading keep the choices of the epoch before.
-        """
+        """Move to another epoch, before the loader's iterator is made."""
         self._shared.fill_(epoch)
 
 

@@ -11,13 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from speechbrain_mal.data.manifests import (
-    existing_folder,
-    fingerprint,
-    is_current,
-    require_manifests,
-    write_manifests,
-)
+from speechbrain_mal.data import manifests
 from speechbrain_mal.data.scan import Facts, list_audio, scan
 from speechbrain_mal.files import printable, shown
 
@@ -42,9 +36,8 @@ def prepare_voicebank(
     """Check the corpus and write `train.json`, `valid.json` and `test.json`.
 
     Every audio file is decoded once, so that a damaged one is found now; a call that
-    was stopped goes on. If the manifests were already made from the same files with the
-    same options, nothing is done. Paths start with `{data_root}`: the manifests outlive
-    a move of the corpus.
+    was stopped goes on, and manifests of the same files and options are kept. Paths
+    start with `{data_root}`: the manifests outlive a move of the corpus.
 
     Arguments
     ---------
@@ -92,7 +85,7 @@ def prepare_voicebank(
     """
     save_folder = Path(save_folder)
     if skip_prep:
-        require_manifests(save_folder, _MANIFESTS)
+        manifests.require_manifests(save_folder, _MANIFESTS)
         return
     if train_set not in _TRAIN_SETS:
         raise ValueError(f"train_set is {train_set!r}: choose one of {_TRAIN_SETS}.")
@@ -101,7 +94,7 @@ def prepare_voicebank(
             f"sample_rate is {shown(sample_rate)}: choose one of "
             f"{tuple(_FOLDER_SUFFIX)} (Hz)."
         )
-    data_folder = existing_folder(data_folder, "data_folder")
+    data_folder = manifests.existing_folder(data_folder, "data_folder")
     # A single speaker from the command line arrives as a string.
     speakers = {valid_speakers} if isinstance(valid_speakers, str) else valid_speakers
     speakers = sorted(set(map(str, speakers)))
@@ -116,13 +109,13 @@ def prepare_voicebank(
         "train_set": train_set,
         "valid_speakers": speakers,
         "test_set": test_set,
-        "files": fingerprint(data_folder, names),
+        "files": manifests.fingerprint(data_folder, names),
     }
-    if is_current(save_folder, _MANIFESTS, stamp):
+    if manifests.is_current(save_folder, _MANIFESTS, stamp):
         return
     with scan(data_folder, names, save_folder) as scanned:
         lengths = _check_pairs(pairs, (facts for _, facts in scanned), sample_rate)
-    manifests = {
+    contents = {
         name: {
             clip: {
                 "noisy_wav": f"{{data_root}}/{noisy}",
@@ -135,7 +128,7 @@ def prepare_voicebank(
         }
         for name, split in zip(_MANIFESTS, splits, strict=True)
     }
-    write_manifests(save_folder, manifests, stamp)
+    manifests.write_manifests(save_folder, contents, stamp)
 
 
 def _speaker(clip: str) -> str:
@@ -158,8 +151,9 @@ def _list_clips(data_folder: Path, stem: str, sample_rate: int) -> dict[str, str
         )
     elif deeper := next(data_folder.glob(f"*/{folder.name}"), None):
         advice = f" Set data_folder to {printable(deeper.parent)}, which has it."
+    manifests.existing_folder(folder, "data_folder", advice)
     files: dict[str, str] = {}
-    for name in list_audio(existing_folder(folder, "data_folder", advice), data_folder):
+    for name in list_audio(folder, data_folder):
         clip = PurePosixPath(name).stem
         if clip in files:
             both = f"{printable(files[clip])} and {printable(name)}"

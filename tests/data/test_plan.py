@@ -193,7 +193,7 @@ def test_random_filters_are_rnnoises():
         ({"noise": [RATE, RATE]}, "all noise files together are shorter than one mix"),
         ({"rirs": 0}, "p_reverb is 0.1, but there are no room impulse responses"),
         ({"offset": "0..2"}, "offset is 0..2: it must be from -1 to 1"),
-        ({"seed": -1}, "seed is -1"),
+        ({"seed": -1}, "seed is -1: it must not be negative"),
         ({"p_reverb": 1.1}, "p_reverb is 1.1: a probability is from 0 to 1"),
         ({"target": "late"}, "target is early or reverberant, not 'late'"),
         ({"early_ms": -1}, "early_ms is -1"),
