@@ -141,12 +141,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     Arguments
     ---------
     path : path
-        The file; one of that name stays until the new one is whole.
-
-    Yields
-    ------
-    Path
-        Where to write. It becomes `path` at the end, and is removed after an error.
+        The file; one of that name stays until the new one is whole. What is yielded
+        becomes it at the end, and is removed after an error.
 
     Example
     -------

@@ -186,6 +186,8 @@ def test_help_answers_without_torch():
         (["evaluate", "--enhanced", ".", "--jobs", "-3"], 2, "'-3' is not a number"),
         (["evaluate", "--enhanced", ".", "--option", "a.b=["], 1, "'[' is no YAML"),
         (["enhance", ".", "-o", "a.wav"], 1, "a.wav: File exists."),
+        (["enhance", "a.wav", "-o", "o.wva"], 1, "did you mean '.wav'?"),
+        (["enhance", "a.wav", "-o", "o.flca"], 1, "did you mean '.flac'?"),
         (["enhance", "a.wav", "-o", "o", "--device", "x"], 1, "Device 'x' can't be"),
         (["enhance", "a.wav", "-o", "o", "--device", "meta"], 1, "Device 'meta'"),
         (["live", "--input", "a.wav", "--output", "./a.wav"], 1, "is the input"),

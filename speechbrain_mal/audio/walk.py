@@ -15,26 +15,18 @@ SUFFIXES = frozenset(
     ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .w64 .rf64 .caf"
     " .voc .sph".split()
 )
+AUDIO_SUFFIXES = SUFFIXES | FFMPEG_SUFFIXES
 
 
 @dataclass
 class Found:
-    """What a walk over a folder found.
+    """What a walk over a folder found."""
 
-    Attributes
-    ----------
-    files : list of Path
-        Audio files, sorted.
-    broken : dict of Path to str
-        What can't be looked at, and why: links that lead nowhere, folders without
-        permission, pipes and devices that are named like audio.
-    ignored : list of Path
-        Audio files of a kind that can't be read here.
-    """
-
-    files: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)  # sorted
+    # What can't be looked at, and why: links that lead nowhere, folders without
+    # permission, pipes and devices that are named like audio.
     broken: dict[Path, str] = field(default_factory=dict)
-    ignored: list[Path] = field(default_factory=list)
+    ignored: list[Path] = field(default_factory=list)  # of a kind that isn't read here
 
     def ignored_note(self) -> str:
         """Return what to say about the ignored files; empty if there are none."""
@@ -86,7 +78,7 @@ def find_audio(
     seen = {os.path.realpath(leave_out)} if leave_out is not None else set()
     for path in _walk(folder, seen, found.broken):
         suffix = path.suffix.lower()
-        if suffix not in SUFFIXES and suffix not in FFMPEG_SUFFIXES:
+        if suffix not in AUDIO_SUFFIXES:
             continue
         if not path.exists():
             found.broken[path] = f"{printable(path)}: a link that leads nowhere."
@@ -126,10 +118,7 @@ def _walk(folder: Path, seen: set[str], broken: dict[Path, str]) -> Iterator[Pat
 def names_of(paths: Collection[Path], folder: Path) -> dict[str, Path]:
     """Return files by their path in the folder without its suffix: a clip's name.
 
-    Raises
-    ------
-    ValueError
-        When two files have one name.
+    ValueError when two files have one name.
     """
     files: dict[str, Path] = {}
     for path in paths:

@@ -28,26 +28,14 @@ _VORBIS_RATES = range(8000, 192001)
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """How an output file is to be written.
+    """How an output file is to be written."""
 
-    Attributes
-    ----------
-    sample_rate, channels : int
-        Rate in Hz, number of channels.
-    format, subtype : str
-        As soundfile names them.
-    compression : dict
-        What keeps the bit rate of an MP3 or Opus file.
-    tags : dict of str to str
-        Title, artist and the like, where the format has them.
-    """
-
-    sample_rate: int
+    sample_rate: int  # Hz
     channels: int
-    format: str
+    format: str  # as soundfile names it, like the subtype
     subtype: str
-    compression: dict = field(default_factory=dict)
-    tags: dict = field(default_factory=dict)
+    compression: dict = field(default_factory=dict)  # keeps an MP3's or Opus' bit rate
+    tags: dict = field(default_factory=dict)  # title, artist and the like
 
     @classmethod
     def like(
@@ -115,18 +103,12 @@ class OutputFormat:
 
 
 class Output:
-    """An open output file.
-
-    Attributes
-    ----------
-    samples, clipped : int
-        How many were written, a channel's, and how many in all were beyond the format's
-        full scale.
-    """
+    """An open output file."""
 
     def __init__(self, sound: soundfile.SoundFile):
         self._sound = sound
-        self.samples = self.clipped = 0
+        self.samples = 0  # that were written, a channel's
+        self.clipped = 0  # of all channels, beyond the format's full scale
 
     def write(self, block: np.ndarray) -> None:
         """Write the next samples, `[n, channels]`."""
@@ -140,17 +122,7 @@ class Output:
 def write_audio(path: str | os.PathLike, layout: OutputFormat) -> Iterator[Output]:
     """Open an audio file for writing; it appears under its name when it is whole.
 
-    Arguments
-    ---------
-    path : path
-        The file.
-    layout : OutputFormat
-        How it is written.
-
-    Raises
-    ------
-    OSError
-        When it can't be written. One of that name that was there stays.
+    OSError when it can't be written; one of that name that was there stays.
 
     Example
     -------

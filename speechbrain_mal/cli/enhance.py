@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import shutil
 import sys
 import tempfile
@@ -134,8 +135,17 @@ def _source(model: str | None) -> str | Path:
 
 
 def _is_one_file(inputs: list[Path], output: Path) -> bool:
-    from speechbrain_mal.audio.ffmpeg import FFMPEG_SUFFIXES
-    from speechbrain_mal.audio.walk import SUFFIXES
+    """Say whether the output is a file, which its suffix tells."""
+    from speechbrain_mal.audio.walk import AUDIO_SUFFIXES, SUFFIXES
 
-    named = output.suffix.lower() in SUFFIXES | FFMPEG_SUFFIXES
-    return len(inputs) == 1 and inputs[0].is_file() and named and not output.is_dir()
+    if len(inputs) > 1 or not inputs[0].is_file() or output.is_dir():
+        return False
+    suffix = output.suffix.lower()
+    if suffix not in AUDIO_SUFFIXES and (
+        near := difflib.get_close_matches(suffix, sorted(SUFFIXES), 1, 0.7)
+    ):
+        raise ValueError(
+            f"{output}: {suffix!r} is no audio format; did you mean {near[0]!r}? If "
+            "it is to be a folder, make it first, or name it without an ending."
+        )
+    return suffix in AUDIO_SUFFIXES

@@ -19,7 +19,7 @@ from torch import nn
 
 from speechbrain_mal import __version__
 from speechbrain_mal.audio import AudioFile
-from speechbrain_mal.export.model_card import Facts, Scores, model_card
+from speechbrain_mal.export.model_card import Scores, model_card
 from speechbrain_mal.export.runs import Run, read_run
 from speechbrain_mal.files import write_text
 from speechbrain_mal.hub.folder import (
@@ -123,7 +123,7 @@ def export(
     try:
         text = _hyperparams(run, source)
         enhancer, rate = run.load(), run.settings["sample_rate"]
-        (partial / HYPERPARAMS).write_text(text, encoding="utf-8")
+        write_text(partial / HYPERPARAMS, text)
         save_weights(enhancer, partial / WEIGHTS)
         model, epoch = _as_data(run), run.checkpoint.meta.get("epoch")
         config = config_of(model, run.settings, epoch)
@@ -135,19 +135,18 @@ def export(
             enhanced = loaded.enhance_batch(clip[None])[0].cpu()
             for kind, samples in (("noisy", clip), ("enhanced", enhanced)):
                 soundfile.write(partial / f"example_{kind}.flac", samples.numpy(), rate)
-        facts = Facts(
-            name=source.rpartition("/")[2],
-            source=source,
-            system=run.settings["system"],
-            sample_rate=rate,
-            table=_table(loaded, enhancer),
-            scores=_scores_of(scores) if scores else _own_scores(run),
-            training_data=training_data,
-            licence=licence,
+        card = model_card(
+            source,
+            run.settings["system"],
+            rate,
+            _facts(loaded, enhancer),
+            _scores_of(scores) if scores else _own_scores(run),
+            training_data,
+            licence,
             example=clip is not None,
             registered=registered,
         )
-        (partial / "README.md").write_text(model_card(facts), encoding="utf-8")
+        write_text(partial / "README.md", card)
         os.replace(partial, output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -227,7 +226,7 @@ def _scores_of(folders: Mapping[str, str | os.PathLike]) -> dict[str, Scores]:
         path = Path(folder) / "scores.json"
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            scores[name] = Scores(record["means"], record["command"])
+            scores[name] = record["means"], record["command"]
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
                 f"{path}: not of a folder that `speechbrain-mal evaluate` wrote."
@@ -253,17 +252,17 @@ def _own_scores(run: Run) -> dict[str, Scores]:
             if column in HEADINGS
         }
         means = {column: mean for column, mean in means.items() if not math.isnan(mean)}
-        scores[name.removeprefix("scores_")] = Scores(means, command)
+        scores[name.removeprefix("scores_")] = means, command
     return scores
 
 
-def _table(loaded: MALEnhancement, enhancer: nn.Module) -> dict[str, str]:
+def _facts(loaded: MALEnhancement, enhancer: nn.Module) -> dict[str, str]:
     parameters = sum(weight.numel() for weight in enhancer.parameters())
-    table = {
+    facts = {
         "model": type(enhancer).__name__,
         "parameters": f"{parameters:,}".replace(",", " "),
         "sampling rate": f"{loaded.sample_rate} Hz",
     }
     if loaded.can_stream:
-        table["latency"] = f"{loaded.stream().latency_ms:g} ms"
-    return {**table, "exported with": f"speechbrain-mal {__version__}"}
+        facts["latency"] = f"{loaded.stream().latency_ms:g} ms"
+    return {**facts, "exported with": f"speechbrain-mal {__version__}"}

@@ -1,7 +1,6 @@
 """The model card: what a model is, how good, trained on what, and how one uses it."""
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from huggingface_hub import EvalResult, ModelCardData
 
@@ -69,43 +68,43 @@ of noise alone.
 ```
 """
 
+_LISTEN = """
+`example_noisy.flac` is speech in noise, `example_enhanced.flac` what the model makes of
+it.
+"""
 _REGISTER = (
     "# after speechbrain_mal.hub.registry.register_model: it is no network of ours\n"
 )
 
 
-class Scores(NamedTuple):
-    """Scores of one test set.
-
-    Attributes
-    ----------
-    means : dict of str to float
-        Mean scores by column of `speechbrain_mal.metrics`.
-    command : str
-        The command that gave them.
-    """
-
-    means: dict[str, float]
-    command: str
+# Of one test set: mean scores by column of `speechbrain_mal.metrics`, and the command.
+Scores = tuple[Mapping[str, float], str]
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a model card states.
+def model_card(
+    source: str,
+    system: str,
+    sample_rate: int,
+    facts: Mapping[str, str],
+    scores: Mapping[str, Scores],
+    training_data: str = "",
+    licence: str | None = None,
+    example: bool = False,
+    registered: bool = True,
+) -> str:
+    """Return a model card, with the front matter that the hub reads.
 
-    Attributes
-    ----------
-    name : str
-        Of the model.
+    Arguments
+    ---------
     source : str
         Hub id or folder that the usage names.
     system : str
         The recipe's system, such as `mal_dynamic`.
     sample_rate : int
         In Hz.
-    table : dict of str to str
-        Further facts by name: parameters, latency, versions.
-    scores : dict of str to Scores
+    facts : mapping of str to str
+        By name: parameters, latency, versions.
+    scores : mapping of str to Scores
         By the name of the test set.
     training_data : str
         What it was trained on, and the licences.
@@ -115,93 +114,60 @@ class Facts:
         Whether `example_noisy.flac` and `example_enhanced.flac` are beside the card.
     registered : bool
         Whether `MALEnhancement` knows the network.
-    """
-
-    name: str
-    source: str
-    system: str
-    sample_rate: int
-    table: dict[str, str] = field(default_factory=dict)
-    scores: dict[str, Scores] = field(default_factory=dict)
-    training_data: str = ""
-    licence: str | None = None
-    example: bool = False
-    registered: bool = True
-
-
-def model_card(facts: Facts) -> str:
-    """Return a model card, with the front matter that the hub reads.
-
-    Arguments
-    ---------
-    facts : Facts
-        What it states.
 
     Example
     -------
-    >>> scores = {"test": Scores({"pesq": 2.5}, "make demo")}
-    >>> facts = Facts("quiet", "me/quiet", "mal_dynamic", 16000, scores=scores)
-    >>> card = model_card(facts)
+    >>> scores = {"test": ({"pesq": 2.5}, "make demo")}
+    >>> card = model_card("me/quiet", "mal_dynamic", 16000, {}, scores)
     >>> "| PESQ-WB | 2.500 |" in card, "type: pesq" in card
     (True, True)
     """
-    rate = f"{facts.sample_rate / 1000:g}"
-    listen = ""
-    if facts.example:
-        listen = (
-            "\n`example_noisy.flac` is speech in noise, `example_enhanced.flac` what "
-            "the model makes of it.\n"
-        )
-    return _CARD.format(
-        front_matter=_front_matter(facts),
-        name=facts.name,
-        rate=rate,
-        rate_hz=facts.sample_rate,
-        system=facts.system,
-        source=facts.source,
-        register="" if facts.registered else _REGISTER,
-        listen=listen,
-        facts="\n".join(f"| {name} | {value} |" for name, value in facts.table.items()),
-        scores=_scores(facts.scores),
-        training_data=facts.training_data
-        or "Not stated by whoever exported it (`--training-data` states it).",
-    )
-
-
-def _front_matter(facts: Facts) -> str:
+    name = source.rpartition("/")[2]
     results = [
         EvalResult(
             task_type="speech-enhancement",
             task_name="Speech enhancement",
             dataset_type="audio",
-            dataset_name=name,
-            dataset_config=name,  # or the hub takes all sets for one
+            dataset_name=test_set,
+            dataset_config=test_set,  # or the hub takes all sets for one
             metric_type=column,
             metric_name=HEADINGS[column],
             metric_value=round(mean, 3),
         )
-        for name, scores in facts.scores.items()
-        for column, mean in scores.means.items()
+        for test_set, (means, _) in scores.items()
+        for column, mean in means.items()
     ]
     data = ModelCardData(
-        license=facts.licence,
+        license=licence,
         library_name="speechbrain",
         pipeline_tag="audio-to-audio",
         tags=["speechbrain", "speech-enhancement", "model-as-loss", "noise-reduction"],
-        model_name=facts.name,
+        model_name=name,
         eval_results=results or None,
     )
-    return data.to_yaml()
+    return _CARD.format(
+        front_matter=data.to_yaml(),
+        name=name,
+        rate=f"{sample_rate / 1000:g}",
+        rate_hz=sample_rate,
+        system=system,
+        source=source,
+        register="" if registered else _REGISTER,
+        listen=_LISTEN if example else "",
+        facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
+        scores=_table(scores),
+        training_data=training_data
+        or "Not stated by whoever exported it (`--training-data` states it).",
+    )
 
 
-def _scores(scores: dict[str, Scores]) -> str:
+def _table(scores: Mapping[str, Scores]) -> str:
     if not scores:
         return "None were computed."
-    columns = dict.fromkeys(c for one in scores.values() for c in one.means)
     lines = [f"| mean | {' | '.join(scores)} |", f"| --- |{' ---: |' * len(scores)}"]
-    for column in columns:
-        means = [one.means.get(column) for one in scores.values()]
-        cells = ["" if mean is None else f"{mean:.3f}" for mean in means]
+    for column in dict.fromkeys(c for means, _ in scores.values() for c in means):
+        values = [means.get(column) for means, _ in scores.values()]
+        cells = ["" if mean is None else f"{mean:.3f}" for mean in values]
         lines.append(f"| {HEADINGS[column]} | {' | '.join(cells)} |")
-    commands = dict.fromkeys(one.command for one in scores.values())
+    commands = dict.fromkeys(command for _, command in scores.values())
     return "\n".join([*lines, "", "```bash", *commands, "```"])

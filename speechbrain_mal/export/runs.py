@@ -47,28 +47,13 @@ class Checkpoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what its test used, or another of its checkpoints.
-
-    Attributes
-    ----------
-    folder : Path
-        The run's output folder.
-    model : dict or None
-        What builds the enhancer, as data: of `system.json`.
-    settings : dict
-        Plain values of the run: `system`, `sample_rate` in Hz, `data_folder`, and those
-        that say which checkpoint it is.
-    checkpoint : Checkpoint
-        That one.
-    trust : bool
-        Whether its YAML may be executed; then the YAML counts, not the data.
-    """
+    """A finished run: what its test used, or another of its checkpoints."""
 
     folder: Path
-    model: dict[str, Any] | None
-    settings: dict[str, Any]
+    model: dict[str, Any] | None  # what builds the enhancer, of `system.json`
+    settings: dict[str, Any]  # of `system.SETTINGS`
     checkpoint: Checkpoint
-    trust: bool
+    trust: bool  # whether its YAML may be executed; then that counts, not `model`
 
     def enhancer_yaml(self) -> str:
         """Return HyperPyYAML `enhancer: ...` that builds the model, nothing else."""
@@ -78,11 +63,8 @@ class Run:
     def load(self) -> nn.Module:
         """Return the enhancer on the CPU, in evaluation mode, with its weights.
 
-        Raises
-        ------
-        ValueError
-            When it can't be built of data and the run is not trusted, or the weights
-            are damaged or of another model.
+        ValueError when it can't be built of data and the run is not trusted, or the
+        weights are damaged or of another model.
         """
         with open_file(self.checkpoint.path, _WEIGHTS, WEIGHTS_BYTES) as file:
             enhancer = self._built(os.fstat(file.fileno()).st_size)
@@ -231,18 +213,10 @@ def load_run(
 def enhancement_of(
     folder: str | os.PathLike, trust: bool = False
 ) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Return what a finished run does to a clip.
+    """Return what a finished run does to a clip; arguments are those of `load_run`.
 
-    Arguments
-    ---------
-    folder, trust : path, bool
-        As of `load_run`.
-
-    Returns
-    -------
-    callable
-        Float32 waveform `[samples]` and its sampling rate in Hz, to the enhanced
-        waveform; ValueError at another rate than the run's.
+    The result is called with a float32 waveform `[samples]` and its rate in Hz, and
+    returns the enhanced one; ValueError at another rate than the run's.
     """
     enhancer, run_rate = load_run(folder, trust=trust)
 

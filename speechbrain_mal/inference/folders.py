@@ -34,26 +34,14 @@ _Result = tuple[str, str, float]
 
 @dataclass
 class FolderReport:
-    """What became of many files.
-
-    Attributes
-    ----------
-    enhanced, skipped : list of Path
-        Inputs that were enhanced, and those that had been already.
-    failures, notes : dict of Path to str
-        Inputs that could not be read or written, and why; what else there is to know.
-    ignored : str
-        Which audio files were not looked at, and what to do.
-    audio_seconds, wall_seconds : float
-        Of the enhanced ones, and the time they took.
-    """
+    """What became of many files, by their inputs."""
 
     enhanced: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    failures: dict[Path, str] = field(default_factory=dict)
-    notes: dict[Path, str] = field(default_factory=dict)
-    ignored: str = ""
-    audio_seconds: float = 0.0
+    skipped: list[Path] = field(default_factory=list)  # enhanced already
+    failures: dict[Path, str] = field(default_factory=dict)  # and why
+    notes: dict[Path, str] = field(default_factory=dict)  # what else there is to know
+    ignored: str = ""  # which audio files were not looked at, and what to do
+    audio_seconds: float = 0.0  # of the enhanced ones
     wall_seconds: float = 0.0
 
     @property

@@ -13,29 +13,18 @@ import numpy as np
 import torch
 
 from speechbrain_mal.audio import AudioError, AudioFile, OutputFormat, write_audio
-from speechbrain_mal.audio.ffmpeg import FFMPEG_SUFFIXES
-from speechbrain_mal.audio.walk import SUFFIXES
+from speechbrain_mal.audio.walk import AUDIO_SUFFIXES
 from speechbrain_mal.extras import require
 from speechbrain_mal.inference.stream import Stream
 
 
 @dataclass
 class LiveReport:
-    """How a live session went.
+    """How a live session went."""
 
-    Attributes
-    ----------
-    seconds : float
-        Of audio.
-    load : float
-        Share of that time in which the enhancer was at work; it has to be below 1.
-    dropouts : int
-        Blocks that the sound card lost, or had to wait for.
-    """
-
-    seconds: float = 0.0
-    load: float = 0.0
-    dropouts: int = 0
+    seconds: float = 0.0  # of audio
+    load: float = 0.0  # share in which the enhancer was at work: it has to be below 1
+    dropouts: int = 0  # blocks that the sound card lost, or had to wait for
 
     def __str__(self) -> str:
         return (
@@ -116,8 +105,7 @@ def run_live(
 
 def _is_file(device: str | int | None) -> bool:
     # Names of devices may have a dot, too: "USB Audio 2.0".
-    kinds = SUFFIXES | FFMPEG_SUFFIXES
-    return isinstance(device, str) and Path(device).suffix.lower() in kinds
+    return isinstance(device, str) and Path(device).suffix.lower() in AUDIO_SUFFIXES
 
 
 def _source(name: str | int | None, rate: int, size: int, stack: ExitStack) -> Any:

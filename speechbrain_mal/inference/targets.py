@@ -25,19 +25,8 @@ def targets_of(
 ) -> tuple[dict[Path, Path], Found]:
     """Return every audio file by where its enhanced one goes, and what can't be one.
 
-    Arguments
-    ---------
-    inputs : list of Path
-        Files and folders.
-    output : Path
-        The folder of the outputs.
-    suffix : str, optional
-        Of all outputs; without it each keeps its own, if that can be written.
-
-    Raises
-    ------
-    ValueError
-        When an input is missing or the output itself, or holds no audio.
+    Arguments are those of `enhance_files`; ValueError when an input is missing or the
+    output itself, or holds no audio.
     """
     targets: dict[Path, Path] = {}
     sources: list[Path] = []
