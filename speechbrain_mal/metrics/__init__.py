@@ -12,7 +12,8 @@ from speechbrain_mal.metrics.clips import (
     clips_from_manifest,
 )
 from speechbrain_mal.metrics.engine import evaluate
-from speechbrain_mal.metrics.registry import METRICS, Metric
+from speechbrain_mal.metrics.metric import Metric
+from speechbrain_mal.metrics.registry import METRICS
 from speechbrain_mal.metrics.table import ScoreTable, read_scores
 
 __all__ = [
