@@ -92,12 +92,6 @@ def _convert(options: argparse.Namespace) -> int:
 def _publish(options: argparse.Namespace) -> int:
     from speechbrain_mal.hub.repositories import publish
 
-    print(
-        publish(
-            options.folder,
-            options.repository,
-            private=options.private,
-            revision=options.revision,
-        )
-    )
+    folder, repository = options.folder, options.repository
+    print(publish(folder, repository, options.private, options.revision))
     return 0

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from speechbrain_mal.hub.tensors import load_weights
 
-SUFFIX = ".safetensors"
-
 
 class SafetensorsPretrainer(Pretrainer):
     """SpeechBrain's Pretrainer, strict, for weights in safetensors.
@@ -39,9 +37,7 @@ class SafetensorsPretrainer(Pretrainer):
     """
 
     def __init__(self, loadables: dict[str, nn.Module]):
-        super().__init__(
-            loadables=loadables, custom_hooks=dict.fromkeys(loadables, _load)
-        )
+        super().__init__(None, loadables, custom_hooks=dict.fromkeys(loadables, _load))
 
     def collect_files(
         self, default_source: str | os.PathLike | FetchSource, **options: Any
@@ -50,12 +46,9 @@ class SafetensorsPretrainer(Pretrainer):
         if not isinstance(default_source, FetchSource):
             default_source = FetchSource(*guess_source(str(default_source)))
         kind, source = default_source
-        self.add_paths(
-            {
-                name: FetchSource(kind, f"{source}/{name}{SUFFIX}")
-                for name in self.loadables
-            }
-        )
+        for name in self.loadables:
+            path = FetchSource(kind, f"{source}/{name}.safetensors")
+            self.add_paths({name: path})
         return super().collect_files(default_source, **options)
 
 

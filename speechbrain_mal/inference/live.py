@@ -83,11 +83,11 @@ def run_live(
     files = _is_file(source) and _is_file(sink)
     if files and Path(sink).exists() and Path(sink).samefile(source):
         raise AudioError(sink, "the output is the input; name another file.")
-    size = max(1, round(block_ms * stream.sample_rate / 1000))
-    report, busy = LiveReport(), 0.0
+    rate = stream.sample_rate
+    size, report, busy = max(1, round(block_ms * rate / 1000)), LiveReport(), 0.0
     with ExitStack() as stack:
-        read = _source(source, stream.sample_rate, size, stack)
-        write = _sink(sink, stream.sample_rate, size, stack)
+        read = _source(source, rate, size, stack)
+        write = _sink(sink, rate, size, stack)
         try:
             while len((heard := read())[0]):
                 block, lost = heard
@@ -95,7 +95,7 @@ def run_live(
                 enhanced = stream.push(torch.from_numpy(block)).cpu().numpy()
                 busy += time.perf_counter() - start
                 report.dropouts += lost + write(enhanced)
-                report.seconds += len(block) / stream.sample_rate
+                report.seconds += len(block) / rate
                 report.load = busy / report.seconds
                 yield report
         except (GeneratorExit, KeyboardInterrupt):  # how a session ends

@@ -13,7 +13,7 @@ import time
 from speechbrain_mal.hub.folder import load_folder
 
 WEIGHTS = "enhancer.safetensors"
-ATTEMPTS = 800
+ATTEMPTS = 500
 MEMORY = 1 << 30  # bytes above what the process has when it begins
 TOKENS = (
     "0 -1 1 2 4095 4097 1e9 1e999 9223372036854775808 true null NaN [] {} [[1]]".split()

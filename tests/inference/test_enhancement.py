@@ -78,18 +78,6 @@ def test_level_is_kept(enhancer):
     assert enhancer.enhance_batch(1e-4 * noise(1, 8000)).abs().max() < 1e-3
 
 
-def test_streams_equal_offline_side_by_side(enhancer):
-    noisy = noise(2, 5000)
-    expected = enhancer.enhance_batch(noisy)
-    streams, outputs = [enhancer.stream(), enhancer.stream()], [[], []]
-    for start in range(0, 5000, 777):
-        for stream, output, clip in zip(streams, outputs, noisy, strict=True):
-            output.append(stream.push(clip[start : start + 777]))
-    for stream, output, clip in zip(streams, outputs, expected, strict=True):
-        actual = torch.cat([*output, stream.flush()])
-        torch.testing.assert_close(actual, clip, atol=TOLERANCE, rtol=0)
-
-
 def test_file_equals_batch(enhancer, tmp_path):
     noisy = noise(1, 40001)
     soundfile.write(tmp_path / "a.wav", noisy[0].numpy(), 16000, subtype="FLOAT")
