@@ -122,41 +122,43 @@ class AudioFile:
             read += len(block)
             yield block
         if self.samples is not None and read < self.samples:
-            raise AudioError(
-                self.path,
+            raise self._fault(
                 f"cut off: it ends after {read} of the {self.samples} samples that its "
-                "header promises. Download or copy it again.",
+                "header promises. Download or copy it again."
             )
         if not read:
-            raise AudioError(self.path, "it holds no samples.")
+            raise self._fault("it holds no samples.")
 
     # -------------------------------------------------------------------- inside
+
+    def _fault(self, reason: str) -> AudioError:
+        return AudioError(self.path, reason)
 
     def _check_bytes(self) -> None:
         if not self.path.exists():
             link = "a link that leads nowhere" if self.path.is_symlink() else ""
-            raise AudioError(self.path, f"{link or 'there is no such file'}.")
+            raise self._fault(f"{link or 'there is no such file'}.")
         status = os.stat(self.path)
         if not stat.S_ISREG(status.st_mode):
-            raise AudioError(self.path, "not a regular file.")
+            raise self._fault("not a regular file.")
         if not status.st_size:
-            raise AudioError(self.path, "empty (0 bytes): download or copy it again.")
+            raise self._fault("empty (0 bytes): download or copy it again.")
 
     def _open(self) -> soundfile.SoundFile:
         try:
             if _is_mp3_without_length(self.path):
                 self._file = open(self.path, "rb")
                 sound = soundfile.SoundFile(_LongFile(self._file))
-                sound_length = None
+                self.samples = None
             else:
                 sound = soundfile.SoundFile(native(self.path))
-                sound_length = sound.frames
+                self.samples = sound.frames
         except soundfile.LibsndfileError as error:
             return self._decoded(str(error.error_string).strip(" .:"))
-        if sound_length is not None and sound_length >= _UNKNOWN:  # a FLAC of a pipe
+        if self.samples is not None and self.samples >= _UNKNOWN:  # a FLAC of a pipe
             sound.close()
             return self._decoded("its header tells no length")
-        self.samples, self.tags = sound_length, sound.copy_metadata()
+        self.tags = sound.copy_metadata()
         self.format, self.subtype = sound.format, sound.subtype
         return sound
 
@@ -164,15 +166,14 @@ class AudioFile:
         """Return the file as ffmpeg decodes it."""
         if ffmpeg.find_ffmpeg() is None:
             advice = "If it is sound, install ffmpeg or 'speechbrain-mal[formats]'."
-            reason = f"not a readable audio file ({reason}). {advice}"
-            raise AudioError(self.path, reason)
+            raise self._fault(f"not a readable audio file ({reason}). {advice}")
         self._folder = tempfile.TemporaryDirectory(prefix="speechbrain-mal-")
         output = Path(self._folder.name, "decoded.w64")
         try:
             ffmpeg.decode(self.path, output)
         except ValueError as error:
-            reason = f"not a readable audio file ({reason}; {error})."
-            raise AudioError(self.path, reason) from None
+            said = f"not a readable audio file ({reason}; {error})."
+            raise self._fault(said) from None
         sound = soundfile.SoundFile(native(output))
         self.samples, self.tags = sound.frames, {}
         self.format = self.subtype = None
@@ -181,22 +182,20 @@ class AudioFile:
     def _check_header(self) -> None:
         self.sample_rate, self.channels = self._sound.samplerate, self._sound.channels
         if self.sample_rate not in RATES:
-            reason = f"{self.sample_rate} Hz is no sampling rate of speech."
-            raise AudioError(self.path, reason)
+            raise self._fault(f"{self.sample_rate} Hz is no sampling rate of speech.")
         if "Ambiguous information" in self._sound.extra_info:
             reason = "its header contradicts itself (24 bits in 4 bytes, as a rule)"
-            raise AudioError(self.path, f"{reason}: write it anew as a plain WAV.")
+            raise self._fault(f"{reason}: write it anew as a plain WAV.")
         for promised, there, noted in _CUT.findall(self._sound.extra_info):
             honest = promised and int(promised) not in _PLACEHOLDERS
             if noted or (honest and int(there) < int(promised)):
                 reason = "cut off: it ends before its header's promise."
-                raise AudioError(self.path, f"{reason} Download or copy it again.")
+                raise self._fault(f"{reason} Download or copy it again.")
         size = os.path.getsize(self.path)
         if self.samples == 0 and size > _HEADER_BYTES:
-            raise AudioError(
-                self.path,
+            raise self._fault(
                 f"its header tells of no samples, but it has {size} bytes: its writer "
-                "was stopped. Repair it, as with 'sox --ignore-length'.",
+                "was stopped. Repair it, as with 'sox --ignore-length'."
             )
 
     def _read(self, size: int, read: int) -> np.ndarray:
@@ -204,18 +203,17 @@ class AudioFile:
             return self._sound.read(size, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             seconds = read / self.sample_rate
-            reason = f"damaged after {seconds:.3f} s ({str(error).strip(' .:')})."
-            raise AudioError(self.path, reason) from error
+            said = f"damaged after {seconds:.3f} s ({str(error).strip(' .:')})."
+            raise self._fault(said) from error
 
     def _check_samples(self, block: np.ndarray, read: int) -> None:
         peak = np.abs(block).max(axis=1)
         if not np.isfinite(peak).all():
             seconds = (read + np.argmin(np.isfinite(peak))) / self.sample_rate
-            reason = f"NaN or infinite samples, at {seconds:.3f} s first."
-            raise AudioError(self.path, reason)
+            raise self._fault(f"NaN or infinite samples, at {seconds:.3f} s first.")
         if peak.max() > _MAX_PEAK:
             reason = f"samples of {peak.max():.0f}, where full scale is 1: divide them"
-            raise AudioError(self.path, f"{reason} by 32768 if they had 16 bits.")
+            raise self._fault(f"{reason} by 32768 if they had 16 bits.")
 
 
 def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:

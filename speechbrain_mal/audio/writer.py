@@ -47,23 +47,10 @@ class OutputFormat:
     ) -> OutputFormat:
         """Return what is nearest to a source in the format that a path's suffix names.
 
-        Arguments
-        ---------
-        source : AudioFile
-            Its channels stay, and its subtype where the new format has it and it keeps
-            every sample's place.
-        path : path
-            The output.
-        sample_rate : int, optional
-            Instead of the source's, in Hz.
-        subtype : str, optional
-            Instead of the source's, such as "PCM_16".
-
-        Raises
-        ------
-        AudioError
-            When there is no such format, subtype or rate, or the format can't hold so
-            many channels or this rate. Nothing was written then.
+        The source's channels stay, its rate (in Hz) and subtype unless others are
+        given; a subtype only where the new format has it and it keeps every sample's
+        place. AudioError when there is no such format, subtype or rate, or the format
+        can't hold so many channels or this rate; nothing was written then.
         """
         chosen = subtype or _nearest(source, path)
         rate = source.sample_rate if sample_rate is None else sample_rate
