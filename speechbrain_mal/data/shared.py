@@ -123,8 +123,8 @@ class SkippedFiles(Shared):
             where = f"; {self.log} names them" if self.log else ""
             raise TooManySkippedError(
                 f"{self.summary()}, more than the {self.max_share:.1%} that "
-                f"max_skipped_share allows; the last was {file}: {reason}{where}. "
-                "Restore the files, or prepare the data again."
+                f"max_share of skipped_files allows; the last was {file}: {reason}"
+                f"{where}. Restore the files, or prepare the data again."
             )
 
     def summary(self) -> str:

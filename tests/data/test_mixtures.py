@@ -270,7 +270,7 @@ def test_workers_count_together_and_past_the_share_training_stops(damaged, worke
     # The worker's traceback stands before it.
     message = (
         r"(?s)\d+ of \d+ examples met a file that could not be read, more than the 1.0%"
-        r" that max_skipped_share allows; the last was clean/6.wav: .*; "
+        r" that max_share of skipped_files allows; the last was clean/6.wav: .*; "
         r".*skipped.txt names them. Restore the files, or prepare the data again"
     )
     with pytest.raises(TooManySkippedError, match=message):

@@ -133,6 +133,11 @@ def copy_of(tmp_path_factory):
     return make
 
 
+@pytest.fixture(params=[VoiceBank, DNS])
+def corpus(request, copy_of, tmp_path):
+    return copy_of(request.param, tmp_path)
+
+
 @pytest.fixture
 def voicebank(copy_of, tmp_path):
     return copy_of(VoiceBank, tmp_path)
@@ -141,11 +146,6 @@ def voicebank(copy_of, tmp_path):
 @pytest.fixture
 def dns(copy_of, tmp_path):
     return copy_of(DNS, tmp_path)
-
-
-@pytest.fixture(params=[VoiceBank, DNS])
-def corpus(request, copy_of, tmp_path):
-    return copy_of(request.param, tmp_path)
 
 
 @pytest.fixture
@@ -647,9 +647,8 @@ def test_folders_for_validation(dns):
 # Who is held out
 
 
-@pytest.mark.parametrize(
-    ("name", "speaker"),
-    [
+def test_speakers_names():
+    for name, speaker in (
         ("clean/read_speech/book_1_chp_2_reader_06709_0.wav", "06709"),
         ("clean/vctk_wav48_silence_trimmed/p225/p225_001_mic1.flac", "p225"),
         ("clean/vctk_wav48_silence_trimmed/s5/s5_001_mic1.flac", "s5"),
@@ -657,10 +656,8 @@ def test_folders_for_validation(dns):
         ("speech/train/ls26/26-495-0000.flac", "ls26"),
         ("clean/german_speech/a_book.wav", None),
         ("clean/a.wav", None),
-    ],
-)
-def test_speakers_names(name, speaker):
-    assert speaker_of(name) == speaker
+    ):
+        assert speaker_of(name) == speaker
 
 
 def held(speakers, share, files=3):
