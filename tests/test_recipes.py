@@ -74,7 +74,7 @@ def test_every_loss_file_is_a_system_or_trains_enhancers_to_ship():
     files = {path.name for path in (RECIPES / "losses").glob("*.yaml")}
     named = [flags["loss_file"] for flags in SYSTEMS.values() if "loss_file" in flags]
     used = {(RECIPES / "DNS" / name).resolve().name for name in named}
-    assert files == used | {"pesq_stoi.yaml", "balanced.yaml"}
+    assert files == used | {"pesq_stoi_snr.yaml"}
 
 
 def test_command_line_counts_over_the_loss_file(tmp_path):
