@@ -29,12 +29,10 @@ class MALBrain(sb.Brain):
     `phase_two_epochs` more with the added terms, from the best checkpoint of phase one
     or of `baseline_folder`. The model's `encoder` may be frozen in phase two.
 
-    A recipe's `train.py` has `compute_forward` and `compute_objectives`, as any of
-    SpeechBrain's, and gives `note` what they computed. The batches have `id`, `noisy`
-    and `clean`; `modules.enhancer` is an `Enhancer`, `hparams["loss"]` a
-    `WeightedLoss`, which is told where training is before each batch. What else
-    `hparams` has, `settings.check_settings` lists; the other arguments are
-    `speechbrain.Brain`'s.
+    A recipe's `train.py` has `compute_forward` and `compute_objectives`, and gives
+    `note` what they computed. The batches have `id`, `noisy` and `clean`;
+    `modules.enhancer` is an `Enhancer`, `hparams["loss"]` a `WeightedLoss`. What else
+    `hparams` has, `settings.check_settings` lists.
 
     Raises
     ------
@@ -89,16 +87,10 @@ class MALBrain(sb.Brain):
             self.state.average(self.loss.variances())
         elif stage != TRAIN and if_main_process():  # these are not divided
             clean, lengths = batch.clean
-            enhanced, clean = (x.float().cpu().numpy() for x in (enhanced, clean))
-            self.clips += clips_from_batch(
-                batch.id,
-                enhanced,
-                clean,
-                lengths.tolist(),
-                self.hparams.sample_rate,
-                self.setting("enhanced_folder") if stage == TEST else None,
-                getattr(batch, "clean_wav", None),
-            )
+            pair = (x.float().cpu().numpy() for x in (enhanced, clean))
+            folder = self.setting("enhanced_folder") if stage == TEST else None
+            rest = (self.hparams.sample_rate, folder, getattr(batch, "clean_wav", None))
+            self.clips += clips_from_batch(batch.id, *pair, lengths.tolist(), *rest)
 
     def _where(self, batch: Any, stage: sb.Stage) -> str:
         epoch = self.hparams.epoch_counter.current
@@ -201,7 +193,7 @@ class MALBrain(sb.Brain):
         options, bar = self.setting("metric_options"), not self.noprogressbar
         table = score(self.clips, metrics, options, h.metric_jobs, progressbar=bar)
         for failure in table.failures:
-            logger.warning(f"Not scored, and left out of that mean: {failure}")
+            logger.warning(f"Not scored: {failure}")
         stats.update(table.means())
         if stage == VALID:
             self.end_epoch(epoch, stats)

@@ -8,9 +8,8 @@ What lies beyond a clip's end has no influence.
 from speechbrain_mal.losses.auxiliary import AuxiliaryLoss
 from speechbrain_mal.losses.deep_feature import DeepFeatureLoss
 from speechbrain_mal.losses.deepfilternet import DeepFilterNetLoss
-from speechbrain_mal.losses.metric_losses import PESQLoss, STOILoss
+from speechbrain_mal.losses.metric_losses import PESQLoss, SNRLoss, STOILoss
 from speechbrain_mal.losses.model_as_loss import ModelAsLoss
-from speechbrain_mal.losses.snr import SNRLoss
 from speechbrain_mal.losses.weighted import WeightedLoss
 
 __all__ = [

@@ -24,26 +24,21 @@ class AuxiliaryLoss(nn.Module):
         )
 
     The first training batch copies the model's encoder into the loss and sets the
-    scale. Give the module to the checkpointer, so that a resumed run keeps both. It
-    follows the waveforms to their device.
+    scale. Give the module to the checkpointer, so that a resumed run keeps both.
 
-    The paper adds its term "in equal proportion". The L1 distance of embeddings is a
-    small fraction of L_df, and with equal coefficients would hardly weigh, so by
-    default the two are equally large:
+    The paper adds its term "in equal proportion". Its distance is a small fraction of
+    L_df, and would hardly weigh with equal coefficients, so `balance` scales it:
 
-    * `balance="magnitude"`: the scale makes `loss` as large as the main loss is in the
-      first training batch, and anew whenever the MAL-encoder has changed: features of a
-      refreshed encoder may be many times as large (experiments/balance.py).
-    * `balance="gradient"`: it makes the gradients equally large that both send into
-      the model's weights, in the mean of the 16 batches that follow each such change.
-      These take two more backward passes each. Losses of other kinds then move the
-      model alike, which equal magnitudes do not.
-    * `balance="magnitude_once"`: it is set in the first training batch, and stays. Only
-      for encoders that are trained already.
-    * `balance="coefficient"`: the scale is 1.
+    * "magnitude": as large as the main loss in the first training batch, and anew
+      whenever the MAL-encoder has changed, whose features may be many times as large
+      then (experiments/balance.py).
+    * "gradient": with an equally large gradient in the model's weights, in the mean of
+      the 16 batches that follow each such change, of two more backward passes each.
+    * "magnitude_once": set in the first training batch; for encoders that are trained.
+    * "coefficient": the scale is 1.
 
-    A scale is positive even where the main loss is negative, as a loss in dB (SI-SNR)
-    is; the magnitude of such a loss says little near 0 dB: balance gradients there.
+    A scale is positive even where the main loss, in dB, is negative; near 0 dB its
+    magnitude says little: balance gradients there.
 
     Arguments
     ---------

@@ -29,33 +29,26 @@ class DeepFeatureLoss(nn.Module):
     Arguments
     ---------
     encoder : Encoder
-        The network. It is frozen in place; for the encoder of the model that trains,
-        take `ModelAsLoss`, which copies it. A plain module needs a wrapper,
-        `PlainEncoder(network)`.
+        The network, which is frozen in place (`ModelAsLoss` copies the model's). A
+        plain module needs a wrapper, `PlainEncoder(network)`.
     layers : sequence of int
         Which of the encoder's stages to compare, as indices. Default: the deepest.
     distance : str
         "l1", the paper's absolute distance, or "mse", the squared one.
     reduction : str
-        Over the features of a frame: "mean", by default, makes the value independent
-        of the layer's width; "sum" is the norm as the paper writes it. Frames,
-        clips and layers are averaged.
+        Over the features of a frame: "mean", or "sum", the norm as the paper writes
+        it. Frames, clips and layers are averaged.
     normalize : bool
-        Divide each layer's distance by the size of the batch's clean features (their
-        mean absolute, or mean squared value): no layer dominates, and the loss keeps
-        its size while an encoder's features grow or shrink.
+        Divide each layer's distance by the size of the batch's clean features: the
+        loss keeps its size while an encoder's features grow or shrink.
 
     Raises
     ------
-    TypeError
-        When `encoder` is no `Encoder`.
-    ValueError
-        When `layers` is no list of indices, or `distance` or `reduction` unknown; at
-        the call, when the waveforms or the features have another shape for clean and
-        enhanced, or the features no time axis; when a state dict is loaded that was
-        saved with another pre-trained network.
+    TypeError, ValueError
+        When an argument can't be; at the call, when shapes differ; when a state dict is
+        loaded that was saved with another pre-trained network.
     IndexError
-        When the encoder has no such layer (at the first call).
+        At the first call, when the encoder has no such layer.
 
     Example
     -------

@@ -1,7 +1,8 @@
-"""Differentiable forms of PESQ and STOI as terms of the loss.
+"""Differentiable forms of PESQ, STOI and SNR as terms of the loss.
 
-From the packages `torch-pesq` and `torch_stoi`, in the extra `perceptual`. A model that
-is trained on a score is no longer judged by it: keep other scores for that.
+The first two are of `torch-pesq` and `torch_stoi`; without the extra `perceptual` they
+raise ImportError. A model that is trained on a score is no longer judged by it: keep
+other scores for that.
 """
 
 import math
@@ -73,11 +74,6 @@ class PESQLoss(_ClipLoss):
     sample_rate : int
         Rate of the waveforms in Hz; they are resampled to 16 kHz.
 
-    Raises
-    ------
-    ImportError
-        Without the extra `perceptual`.
-
     Example
     -------
     >>> loss = PESQLoss(16000)
@@ -114,11 +110,6 @@ class STOILoss(_ClipLoss):
     extended : bool
         ESTOI, or STOI.
 
-    Raises
-    ------
-    ImportError
-        Without the extra `perceptual`.
-
     Example
     -------
     >>> loss = STOILoss(16000)
@@ -137,6 +128,30 @@ class STOILoss(_ClipLoss):
     def distance(self, enhanced: Tensor, clean: Tensor) -> Tensor:
         """Return 1 - STOI of every clip, `[B]`, from `[B, samples]`."""
         return 1 + self.measure(enhanced, clean)
+
+
+class SNRLoss(_ClipLoss):
+    """Negative SNR in dB up to a threshold, `10 log10(|e - c|^2 / |c|^2 + tau)`.
+
+    It hears gain and slow filtering, which PESQ and ESTOI do not. Clips beyond the
+    threshold, `-10 log10(tau)`, hardly count (S. Wisdom et al., "Unsupervised sound
+    separation using mixture invariant training", NeurIPS 2020).
+
+    Example
+    -------
+    >>> clean = torch.ones(1, 8000)
+    >>> round(SNRLoss(16000, threshold_db=30)(0.9 * clean, clean).item(), 2)
+    -19.59
+    """
+
+    def __init__(self, sample_rate: int = 16000, threshold_db: float = 30.0):
+        super().__init__(sample_rate)
+        self.tau = 10 ** (-threshold_db / 10)
+
+    def distance(self, enhanced: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss of every clip, `[B]`, from `[B, samples]`."""
+        error = (enhanced - clean).square().sum(1) / clean.square().sum(1)
+        return 10 * (error + self.tau).log10()
 
 
 class _PowerSpectrogram(nn.Module):

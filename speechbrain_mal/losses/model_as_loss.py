@@ -48,8 +48,7 @@ class ModelAsLoss(DeepFeatureLoss):
     Raises
     ------
     ValueError
-        When `refresh` is unknown, `decay` or `collapse_below` not in [0, 1), and as
-        `DeepFeatureLoss` does.
+        When an argument is out of its range; see `DeepFeatureLoss`, too.
     FeatureCollapseError
         When training makes the clean features collapse.
 

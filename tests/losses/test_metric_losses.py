@@ -93,6 +93,6 @@ def test_says_which_extra_it_needs(monkeypatch, kind, module):
 def test_snr_hears_a_gain_and_stops_at_the_threshold(speech):
     clean = speech.clone()
     assert SNRLoss()(0.5 * clean, clean).item() == pytest.approx(-6.02, abs=0.02)
-    assert SNRLoss(20)(clean, clean).item() == pytest.approx(-20)
+    assert SNRLoss(RATE, 20)(clean, clean).item() == pytest.approx(-20)
     noisy = noisy_at(clean, 5)
-    assert SNRLoss(90)(noisy, clean).item() == pytest.approx(-5, abs=0.1)
+    assert SNRLoss(RATE, 90)(noisy, clean).item() == pytest.approx(-5, abs=0.1)
