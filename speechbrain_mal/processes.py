@@ -77,13 +77,15 @@ def _run(
     numbers, queue = {}, iter(list(waiting.items()))
     try:
         while True:
+            # Raised in the middle of these, Ctrl-C would leave the pool's locks held,
+            # and `shutdown` would wait for ever: it comes after them.
             with _without_interrupts():
                 while len(numbers) < 2 * jobs and (task := next(queue, None)):
                     numbers[pool.submit(function, *task[1])] = task[0]
+                done = wait(numbers, _POLL_SECONDS, FIRST_COMPLETED).done
             if not numbers:
                 return
-            # Ctrl-C may come to another thread: this one has to wake up to see it.
-            for future in wait(numbers, 1.0, return_when=FIRST_COMPLETED).done:
+            for future in done:
                 result, number = future.result(), numbers.pop(future)
                 del waiting[number]
                 yield number, result
@@ -93,7 +95,7 @@ def _run(
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C from the processes that start here: it is their parent's to obey."""
+    """Hold Ctrl-C back, and keep it from the processes that start here."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
