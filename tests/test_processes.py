@@ -31,8 +31,10 @@ def test_what_a_task_raises_ends_the_call():
 
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 from speechbrain_mal.processes import run_tasks
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # of a job in background: none
 
 def task(number):
     with open(f"{sys.argv[1]}/{os.getpid()}", "w"):
