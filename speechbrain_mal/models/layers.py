@@ -66,10 +66,6 @@ class ConvBlock(nn.Sequential):
         super().__init__(*layers, nn.BatchNorm2d(out_channels), activation())
         self.memory = frames - 1  # frames of the past that a frame depends on
         self.folded = None  # `weights`, once it is for inference alone
-        self._frozen = None  # what `_frozen_weights` computed last, and of what
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_frozen": None}  # a copy has weights of its own
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, in_channels, T, F]` to `[B, out_channels, T, F / stride]`."""
@@ -100,7 +96,7 @@ class ConvBlock(nn.Sequential):
     ) -> Tensor:
         """Return the first `frames` of the block, with `padding` frames before `x`."""
         norm, activation = self[-2], self[-1]
-        kernel, groups, mix, bias = self.folded or self._frozen_weights(_on_gpu(x))
+        kernel, groups, mix, bias = self.folded or self.weights(_on_gpu(x))
         conv = self[1 if self.memory else 0]
         fused = None  # bias, where it comes with the activation
         if _on_gpu(x) and bias is not None and isinstance(activation, nn.ReLU):
@@ -129,33 +125,6 @@ class ConvBlock(nn.Sequential):
     def fold(self) -> None:
         """Compute the weights of evaluation mode once; the block can't be trained."""
         self.folded = self.weights(dense=True)
-
-    def _frozen_weights(
-        self, dense: bool
-    ) -> tuple[Tensor, int, Tensor | None, Tensor | None]:
-        """Return `weights`; those of a frozen block are computed when they change.
-
-        A MAL-encoder sees two batches a step, and its weights change with a refresh.
-        """
-        norm = self[-2]
-        every = [*self.parameters(), norm.running_mean, norm.running_var]
-        device = every[0].device.type
-        if (
-            norm.training
-            or any(x.requires_grad for x in every)
-            or torch.amp.is_autocast_available(device)
-            and torch.is_autocast_enabled(device)
-            or torch.compiler.is_compiling()
-        ):
-            return self.weights(dense)
-        now = [dense, *((x._version, x.device, x.dtype) for x in every)]
-        if self._frozen is not None:
-            of, then, weights = self._frozen
-            if now == then and all(a is b for a, b in zip(of, every, strict=True)):
-                return weights
-        with torch.inference_mode(False), torch.no_grad():  # for training, too
-            self._frozen = every, now, self.weights(dense)
-        return self._frozen[2]
 
     def weights(self, dense: bool) -> tuple[Tensor, int, Tensor | None, Tensor | None]:
         """Return the convolution's kernel and groups, the 1x1 kernel, and the bias.

@@ -1,11 +1,9 @@
-import copy
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from speechbrain_mal.contracts import freeze
 from speechbrain_mal.models import layers
 from speechbrain_mal.models.layers import ConvBlock, TransposedConvBlock
 
@@ -68,44 +66,6 @@ def test_folded_block_is_its_layers(block):
     expected = plain(block.eval(), inputs(block))
     block.fold()
     torch.testing.assert_close(block(inputs(block)), expected, rtol=0, atol=ROUNDING)
-
-
-def scaled(block, share):
-    return {name: share * x for name, x in block.state_dict().items()}
-
-
-@pytest.mark.parametrize("copied", [False, True])
-def test_frozen_block_follows_its_weights(block, copied):
-    """Whatever changes them in place: a refresh, an average, another precision."""
-    block = freeze(block)
-    block(inputs(block))  # what it keeps is of these weights
-    kept = copy.deepcopy(block) if copied else block
-    block.load_state_dict(scaled(block, 0.9))
-    zeros = [torch.zeros_like(x) for x in kept.parameters()]
-    for change in (
-        lambda: kept.load_state_dict(scaled(kept, 1.1)),
-        lambda: torch._foreach_lerp_(list(kept.parameters()), zeros, 0.5),
-        lambda: kept[-2].running_mean.add_(0.3),
-        lambda: kept.double(),
-        lambda: kept.float(),
-    ):
-        change()
-        x = inputs(kept).to(next(kept.parameters()).dtype).requires_grad_()
-        for _ in range(2):  # computed, and kept
-            expected = plain(kept, x)
-            torch.testing.assert_close(kept(x), expected, rtol=0, atol=ROUNDING)
-        kept(x).sum().backward()
-        assert x.grad.abs().sum() > 0
-
-
-def test_frozen_weights_are_computed_once():
-    block = freeze(ConvBlock(8, 8, (1, 3)))
-    with torch.inference_mode():
-        block(inputs(block))
-    with torch.profiler.profile(acc_events=True) as profile:  # a gradient flows, too
-        block(inputs(block).requires_grad_()).sum().backward()
-    names = {event.key for event in profile.key_averages()}
-    assert "aten::conv2d" in names and "aten::rsqrt" not in names
 
 
 @pytest.mark.usefixtures("interpreted")
