@@ -14,10 +14,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import soundfile
 import torch
+from torch import nn
 from train_step import (
     PublicModel,
     Task,
@@ -34,6 +36,7 @@ from speechbrain_mal.inference import (
     StreamingDeepFilterNet2,
     export_onnx,
     fold,
+    onnx_engine,
 )
 from speechbrain_mal.inference.folding import InferenceGRU
 from speechbrain_mal.metrics.waveforms import resample
@@ -53,6 +56,7 @@ PLAIN_STREAM = "stream in pieces of one hop, PyTorch, not folded"
 TORCH = "stream in pieces of one hop, PyTorch"
 TORCH_GRU_STREAM = "stream in pieces of one hop, PyTorch, folded, with torch's GRU"
 ONNX = "stream in pieces of one hop, onnxruntime"
+ONNX_MATRIX = "stream in pieces of one hop, onnxruntime, one matrix each way"
 PUBLIC = "offline: deepfilternet's enhance()"
 SMALL = {  # for memory, which does not depend on it: an hour takes half a minute
     "sample_rate": 16000,
@@ -150,6 +154,10 @@ def measure_speed(args: argparse.Namespace, folder: Path) -> None:
         slower = StreamingDeepFilterNet2(with_torch_gru(fold(model)))
         tasks[TORCH_GRU_STREAM] = timed(args, by_hops(lambda: Stream(slower), noisy))
         tasks[ONNX] = timed(args, by_hops(onnx.stream, noisy))
+        with mock.patch.object(onnx_engine, "RealFourier", MatrixFourier):
+            export_onnx(model, folder / "matrix.onnx")
+        matrix = OnnxDeepFilterNet2(folder / "matrix.onnx", args.threads)
+        tasks[ONNX_MATRIX] = timed(args, by_hops(matrix.stream, noisy))
     if args.compare_public:
         with PublicEnhance(args, noisy, folder) as public:
             seconds = measure({**tasks, PUBLIC: public}, args.repeats)
@@ -188,6 +196,28 @@ def not_folded(folded: DeepFilterNet2) -> DeepFilterNet2:
         if isinstance(module, ConvBlock | TransposedConvBlock):
             module.folded = None
     return folded
+
+
+class MatrixFourier(nn.Module):
+    """What `RealFourier` does, as one matrix there and one back."""
+
+    def __init__(self, window: torch.Tensor, scale: float):
+        super().__init__()
+        n_fft, window = len(window), window.double()
+        there = torch.fft.rfft(torch.diag(window * scale))  # [n_fft, bins]
+        bins = torch.eye(n_fft // 2 + 1, dtype=torch.complex128)
+        parts = torch.stack([bins, 1j * bins], dim=1).flatten(0, 1)
+        back = torch.fft.irfft(parts, n=n_fft, norm="forward") * window
+        self.register_buffer("there", torch.view_as_real(there).flatten(1).float())
+        self.register_buffer("back", back.float())
+
+    def transform(self, samples: torch.Tensor) -> torch.Tensor:
+        """Map a frame `[1, n_fft]` to its spectrum `[1, 1, bins, 2]`."""
+        return (samples @ self.there).view(1, 1, -1, 2)
+
+    def overlap_add(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Map `[1, 1, bins, 2]` to a frame `[1, n_fft]`."""
+        return spectrum.reshape(1, -1) @ self.back
 
 
 def by_hops(

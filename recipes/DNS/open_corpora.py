@@ -29,19 +29,20 @@ from speechbrain_mal.files import whole_file
 from speechbrain_mal.metrics.mos_onnx import SEGMENT, dnsmos
 
 INCOMPLETE = 3  # exit status
-HERE = Path(__file__).parent
+HERE, REPOSITORIES = Path(__file__).parent, ".repositories"
 
 
 def fetch(corpus, folder):
-    """Bring one commit of a repository into a folder, unless it is there."""
+    """Bring a commit of a repository into a folder, unless it is there; return it."""
 
     def git(*arguments):
         command = ["git", "-C", str(folder), *arguments]
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
 
     done = folder / ".git" / "fetched"
     if done.exists() and done.read_text() == corpus["commit"]:
-        return
+        return git("rev-parse", "HEAD")
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ".git").exists():
         git("init", "--quiet")
@@ -51,6 +52,7 @@ def fetch(corpus, folder):
     git("fetch", "--depth", "1", "--filter", "blob:none", "origin", corpus["commit"])
     git("checkout", "--force", "FETCH_HEAD")
     done.write_text(corpus["commit"])
+    return git("rev-parse", "HEAD")
 
 
 def licences_of(corpus, folder):
@@ -83,8 +85,9 @@ def judge(path, corpus, sample_rate, output):
     return {name: round(scores[name], 3) for name in lowest}
 
 
-def convert(name, corpus, folder, output, sample_rate):
+def convert(name, corpus, commit, output, sample_rate):
     """Convert a corpus; return its rows of sources.csv, and how many were left out."""
+    folder = output / REPOSITORIES / name
     licences = licences_of(corpus, folder)
     seen = SeenFiles(output / f".{name}-{sample_rate}.jsonl")
     rows, left_out = [], 0
@@ -107,7 +110,7 @@ def convert(name, corpus, folder, output, sample_rate):
         if isinstance(result, str):
             left_out += 1
             continue
-        origin = f"{corpus['repository']} {corpus['commit']} {inner}"
+        origin = f"{corpus['repository']} {commit} {inner}"
         file = target.relative_to(output).as_posix()
         rows.append({"file": file, "licence": licence, "origin": origin, **result})
     return rows, left_out
@@ -131,15 +134,15 @@ def main():
 
     rows, failed = [], []
     for name in options.only or corpora:
-        corpus, folder = corpora[name], options.output / ".repositories" / name
+        corpus = corpora[name]
         try:
-            fetch(corpus, folder)
+            commit = fetch(corpus, options.output / REPOSITORIES / name)
         except (OSError, subprocess.CalledProcessError) as error:
             reason = getattr(error, "stderr", None) or str(error)
             failed.append(f"{name}: not fetched: {reason.strip().splitlines()[-1]}")
             continue
         new, left_out = convert(
-            name, corpus, folder, options.output, options.sample_rate
+            name, corpus, commit, options.output, options.sample_rate
         )
         print(f"{name}: {len(new)} files, {left_out} left out ({corpus['licence']})")
         if not new:

@@ -44,10 +44,8 @@ class AuxiliaryLoss(nn.Module):
     ---------
     loss : callable
         `loss(enhanced, clean, lengths)`: a module such as `ModelAsLoss`, or a function.
-    weight : float
-        Of the scaled loss.
-    balance : str
-        "magnitude", "gradient", "magnitude_once" or "coefficient".
+    weight, balance : float, str
+        Of the scaled loss, and how it is scaled, see above.
 
     Raises
     ------

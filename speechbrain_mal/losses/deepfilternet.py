@@ -31,10 +31,8 @@ class DeepFilterNetLoss(nn.Module):
         `sample_rate` in Hz. DeepFilterNet2's is `encoder.front_end`.
     gamma : float
         Exponent of the compression.
-    spectral : pair of float
-        Factors of the spectral loss: of the magnitudes, of the complex spectra.
-    multi_resolution : pair of float
-        Factors of the multi-resolution loss, likewise.
+    spectral, multi_resolution : pair of float
+        Factors of either loss: of the magnitudes, of the complex spectra.
     n_ffts : sequence of int
         FFT sizes of the multi-resolution loss, in samples.
     local_snr : float

@@ -1,8 +1,6 @@
 """Differentiable forms of PESQ, STOI and SNR as terms of the loss.
 
-The first two are of `torch-pesq` and `torch_stoi`; without the extra `perceptual` they
-raise ImportError. A model that is trained on a score is no longer judged by it: keep
-other scores for that.
+A model that is trained on a score is no longer judged by it: keep others for that.
 """
 
 import math
@@ -67,7 +65,7 @@ class PESQLoss(_ClipLoss):
 
     J. M. Martin-Doñas et al., "A deep learning loss function based on the perceptual
     evaluation of the speech quality", IEEE Signal Processing Letters, 2018; package
-    `torch-pesq`.
+    `torch-pesq`, in the extra `perceptual`: ImportError without it.
 
     Arguments
     ---------
@@ -102,6 +100,7 @@ class STOILoss(_ClipLoss):
     J. Jensen, C. H. Taal, "An algorithm for predicting the intelligibility of speech
     masked by modulated noise maskers", IEEE/ACM TASLP, 2016; package `torch_stoi`. Its
     detector of silent frames is not used, as it costs more than all else: pauses count.
+    In the extra `perceptual`: ImportError without it.
 
     Arguments
     ---------
@@ -136,6 +135,11 @@ class SNRLoss(_ClipLoss):
     It hears gain and slow filtering, which PESQ and ESTOI do not. Clips beyond the
     threshold, `-10 log10(tau)`, hardly count (S. Wisdom et al., "Unsupervised sound
     separation using mixture invariant training", NeurIPS 2020).
+
+    Arguments
+    ---------
+    sample_rate, threshold_db
+        Rate of the waveforms in Hz, int, and the threshold in dB, float.
 
     Example
     -------
