@@ -25,6 +25,7 @@ from speechbrain.utils.logger import get_logger
 from speechbrain_mal import MALBrain, MALEnhancement
 from speechbrain_mal.data import ShardedMixtures, mixed_dataset, prepare_dns
 from speechbrain_mal.files import lock_folder
+from speechbrain_mal.hub.folder import load_pretrained
 from speechbrain_mal.lengths import lengths_or_none
 from speechbrain_mal.metrics import clips_from_folders, evaluate
 from speechbrain_mal.settings import with_loss_file
@@ -153,8 +154,7 @@ if __name__ == "__main__":
 
     # Training starts from these weights unless there is a checkpoint already
     if hparams["pretrained"]:
-        pretrained = MALEnhancement.from_hparams(hparams["pretrained"])
-        hparams["enhancer"].load_state_dict(pretrained.mods.enhancer.state_dict())
+        load_pretrained(hparams["enhancer"], hparams["pretrained"])
 
     mal_brain = EnhanceBrain(
         modules=hparams["modules"],

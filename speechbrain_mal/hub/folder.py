@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # of the folder; a higher one needs a later version of this package
 CONFIG, WEIGHTS, HYPERPARAMS = "config.json", "enhancer.safetensors", "hyperparams.yaml"
+FILES = {CONFIG: JSON_BYTES, WEIGHTS: WEIGHTS_BYTES}  # what loading reads, and how much
 BLOCK = {
     "format": range(1, 1000),
     **dict.fromkeys(("version", "speechbrain", "torch", "system"), (str, None)),
@@ -156,6 +157,37 @@ def load_folder(folder: str | os.PathLike) -> tuple[nn.Module, int]:
             "interface alone, since its network is not made of plain values."
         )
     return load_enhancer(folder, block, where), block["sample_rate"]
+
+
+def load_pretrained(enhancer: nn.Module, source: str | os.PathLike) -> None:
+    """Load an exported enhancer's weights into a model that is to be trained further.
+
+    Arguments
+    ---------
+    enhancer : nn.Module
+        Of the same size and sampling rate.
+    source : path or str
+        A folder, or a hub id, see `fetch_folder`.
+
+    Raises
+    ------
+    ValueError
+        When it is another model or of another rate, and as `load_folder` does.
+    """
+    trained, rate = load_folder(fetch_folder(source, FILES))
+    if getattr(enhancer, "sample_rate", None) not in (None, rate):
+        raise ValueError(
+            f"pretrained: {printable(source)} is for {rate} Hz and sample_rate is "
+            f"{enhancer.sample_rate}: the weights would fit, but not the frequencies."
+        )
+    try:
+        enhancer.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        first = " ".join(str(error).split("\n\t")[:2])
+        raise ValueError(
+            f"pretrained: {printable(source)} doesn't fit the model: {first} Give its "
+            f"own settings, which {CONFIG} there has (channels, hidden_size, ...)."
+        ) from error
 
 
 def load_enhancer(folder: str | os.PathLike, block: dict, where: str) -> nn.Module:

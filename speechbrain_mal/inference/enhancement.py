@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from speechbrain_mal.files import JSON_BYTES
-from speechbrain_mal.hub.folder import CONFIG, WEIGHTS, fetch_folder, load_folder
-from speechbrain_mal.hub.tensors import WEIGHTS_BYTES
+from speechbrain_mal.hub.folder import FILES, fetch_folder, load_folder
 from speechbrain_mal.inference.folding import fold
 from speechbrain_mal.inference.step import StreamingDeepFilterNet2
 from speechbrain_mal.inference.stream import Stream, check_samples, noise_gain
@@ -108,8 +106,7 @@ class MALEnhancement(nn.Module):
             needs another version of this package, or anything in it is not as it has
             to be: see `load_folder`.
         """
-        files = {CONFIG: JSON_BYTES, WEIGHTS: WEIGHTS_BYTES}
-        model, rate = load_folder(fetch_folder(source, files, savedir, fetch_config))
+        model, rate = load_folder(fetch_folder(source, FILES, savedir, fetch_config))
         return cls({"enhancer": model}, {"sample_rate": rate}, **kwargs)
 
     def load_audio(self, path: str | os.PathLike) -> Tensor:
