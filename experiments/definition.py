@@ -66,13 +66,31 @@ class Experiment:
     needs: dict[str, str] = field(default_factory=dict)
     when_named: list[str] = field(default_factory=list)
     remix: dict[str, float] = field(default_factory=dict)
+    other_seed: dict[int, int] = field(default_factory=dict)
+    endpoint: dict[str, list[str]] = field(default_factory=dict)
     self_consistency: SelfConsistency | None = None
 
     def flags(self, system: str, seed: int) -> dict[str, Any]:
-        """Return the recipe's settings of one run, but for folders."""
+        """Return the recipe's settings of one run, but for this machine's folders.
+
+        `SEED` and `OTHER` in a text stand for this seed and for another one.
+        """
         phase = self.phase_one if system == self.baseline else self.phase_two
         own = self.systems[system]
-        return {"system": system, **self.settings, **phase, **own, "seed": seed}
+        flags = {"system": system, **self.settings, **phase, **own, "seed": seed}
+        for word, number in (("SEED", seed), ("OTHER", self.other_seed.get(seed))):
+            for key, value in flags.items():
+                if isinstance(value, str):
+                    flags[key] = value.replace(word, str(number))
+        return flags
+
+    def baselines(self, system: str, seed: int) -> list[int]:
+        """Return the seeds of the baselines that a system's training needs."""
+        if system == self.baseline:
+            return []
+        texts = [x for x in self.systems[system].values() if isinstance(x, str)]
+        other = [self.other_seed[seed]] if any("OTHER" in x for x in texts) else []
+        return [seed, *other]
 
     def metrics(self) -> list[str]:
         """Return the metrics of all sets."""
@@ -90,8 +108,13 @@ def read_experiment(path: str | Path) -> Experiment:
     """
     path = Path(path)
     content = _read(path)
-    table = path.parent / str(content.get("systems"))
-    content["systems"] = _read(table) | {name: {} for name in content.get("remix", {})}
+    table, systems = path, content.get("systems")
+    if isinstance(systems, str):
+        table = path.parent / systems
+        systems = _read(table)
+    content["systems"] = (systems or {}) | {
+        name: {} for name in content.get("remix", {})
+    }
     content["sets"] = {
         name: _entry(ScoredSet, f"{path}: sets: {name}", entry)
         for name, entry in content.get("sets", {}).items()

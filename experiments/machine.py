@@ -36,6 +36,15 @@ class Machine:
         }
         return {name: values for name, values in options.items() if values}
 
+    def actual(self, flags: dict[str, Any]) -> dict[str, Any]:
+        """Return a recipe's settings with the folder of runs in place of `$OUTPUT`."""
+        return {
+            key: value.replace("$OUTPUT", str(self.output))
+            if isinstance(value, str)
+            else value
+            for key, value in flags.items()
+        }
+
     def symbolic(self, text: str) -> str:
         """Return a text without this machine's folders: it goes into a record."""
         names = {

@@ -95,15 +95,23 @@ def experiment_steps(
     """Return the steps, seed by seed, each behind those it needs."""
     planner, steps = _Planner(experiment, machine), []
     passes = experiment.self_consistency
+    baselines: dict[int, Step] = {}
+
+    def baseline_of(seed: int) -> Step:
+        if seed not in baselines:
+            baselines[seed] = planner.train(experiment.baseline, seed, ())
+            steps.append(baselines[seed])
+        return baselines[seed]
+
     for seed in choice.seeds:
-        baseline = planner.train(experiment.baseline, seed, ())
-        steps.append(baseline)
+        baseline = baseline_of(seed)
         if seed == choice.seeds[0]:
             steps += [planner.score(s, NOISY, "input", baseline) for s in choice.sets]
         for system in choice.systems:
             trained = baseline
             if system != experiment.baseline and system not in experiment.remix:
-                trained = planner.train(system, seed, (baseline,))
+                needs = tuple(map(baseline_of, experiment.baselines(system, seed)))
+                trained = planner.train(system, seed, needs)
                 steps.append(trained)
             steps += [
                 planner.score(name, system, seed, trained)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from experiments.definition import Experiment
 from experiments.gains import Scores
 from experiments.tables import Gains, mean_passes, named
 from speechbrain_mal.analysis.plots import figure
@@ -33,6 +34,36 @@ def plot_gains(
             axis.tick_params(axis="x", labelsize=7)
     what = "gains; bars: 95 % over clips, clustered; dots: trainings"
     drawing.suptitle(f"{name}, {what}", size=8)
+    drawing.savefig(path, dpi=_DPI)
+
+
+def plot_trade(experiment: Experiment, scores: Scores, kind: str, path: Path) -> None:
+    """Draw noisiness against coloration, gains over the baseline, a panel a set.
+
+    Bars are 95 % over trainings. A better loss leaves the curve of remixing.
+    """
+    drawing, axes = figure(len(experiment.sets), 1, 4.2, 3.6)
+    for axis, name in zip(axes.flat, experiment.sets, strict=True):
+        curve = [(0.0, 0.0)]
+        for number, system in enumerate(experiment.sets[name].systems):
+            key = (kind, name, system, experiment.baseline)
+            x, y = (scores.gain(*key, c) for c in ("nisqa_noi", "nisqa_col"))
+            if not x or not y or system == experiment.baseline:
+                continue
+            if system in experiment.remix:
+                curve.append((x.mean, y.mean))
+                continue
+            color = f"C{number % 10}"
+            axis.plot(x.over_trainings, [y.mean] * 2, color=color, alpha=0.4)
+            axis.plot([x.mean] * 2, y.over_trainings, color=color, alpha=0.4)
+            axis.plot(x.mean, y.mean, "o", color=color, markersize=4)
+            axis.annotate(system, (x.mean, y.mean), size=6)
+        axis.plot(*zip(*sorted(curve), strict=True), "k.-", label="remixing")
+        axis.set_title(name, size=8)
+        for side, column in (("x", "nisqa_noi"), ("y", "nisqa_col")):
+            getattr(axis, f"set_{side}label")(*named([column]), size=7)
+        axis.tick_params(labelsize=7)
+        axis.legend(fontsize=7)
     drawing.savefig(path, dpi=_DPI)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from experiments import tables
+from experiments import decisive, tables
 from experiments.claims import Claim, is_better, judge
 from experiments.claims import __doc__ as rules
 from experiments.definition import Experiment, read_experiment
@@ -112,6 +112,7 @@ class Report:
         found = self._gains("first", "testset_last", control, last)
         parts = [
             prose["summary"],
+            *self._decisive(prose["decisive"]),
             "## Every system against both controls",
             prose["controls"],
             *self._overviews(),
@@ -151,6 +152,25 @@ class Report:
             "\n".join(map(self._runs, ROUNDS)),
         ]
         return "\n\n".join(parts) + "\n"
+
+    def _decisive(self, prose: str) -> list[str]:
+        """Return the other experiment's section, where it has scores."""
+        settings = self.settings["decisive"]
+        experiment = read_experiment(HERE / settings["experiment"])
+        if not self.scores.runs(decisive.ROUND, "testset", experiment.control):
+            return []
+        picture = self.figures / "trade.png"
+        parts = decisive.section(
+            experiment,
+            self.scores,
+            self.minimum,
+            settings["columns"],
+            settings["pairs"],
+            picture,
+        )
+        rules = decisive.__doc__.split("\n\n", 1)[1].strip()
+        head = ["## The decisive experiment: equal gradients", prose, rules]
+        return [*head, *parts, self._picture("Noisiness and coloration", picture)]
 
     def _overviews(self) -> list[str]:
         parts, columns = [], self.settings["columns"]

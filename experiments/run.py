@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
     add("--only", nargs="+", default=[], metavar="SEED|SYSTEM|SET", help="no others")
     add("--jobs", type=int, default=1, help="processes that enhance and score (1)")
     add("--device", help="default: cuda where there is one, or cpu")
-    add("--wavlm_source", help="folder or hub id, for wavlm systems")
+    add("--network_source", help="folder or hub id, for wavlm systems")
     option = {"default": [], "metavar": "METRIC.NAME=VALUE"}
     add("--option", action="append", help="nisqa.weights=nisqa.tar, say", **option)
     return parser.parse_args()
@@ -58,7 +58,7 @@ def commit() -> str:
 
 def machine_of(options: argparse.Namespace) -> Machine:
     """Return what the command line says of the machine, paths absolute."""
-    given = {"wavlm_source": options.wavlm_source} if options.wavlm_source else {}
+    given = {"network_source": options.network_source} if options.network_source else {}
     further = metric_options(options.option)
     for name, values in further.items():
         key = METRICS[name].file

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.claims import Verdict, describe, is_better, whole_passes
 from experiments.definition import NOISY
-from experiments.gains import Gain, Scores, t_interval
+from experiments.gains import BOTH, Gain, Scores, t_interval
 from speechbrain_mal.metrics.registry import HEADINGS
 
 Gains = dict[tuple[str, str], Gain]  # by system and column
@@ -75,12 +75,15 @@ def gains_table(
 
 
 def trainings_table(
-    scores: Scores, pairs: Sequence[Sequence[str]], columns: Sequence[str]
+    scores: Scores,
+    pairs: Sequence[Sequence[str]],
+    columns: Sequence[str],
+    kind: str = BOTH,
 ) -> str:
-    """Return gains of both rounds together, with their intervals over trainings."""
+    """Return gains in a round, or in both together, with intervals over trainings."""
     rows = []
     for name, system, against in pairs:
-        found = [scores.gain("both", name, system, against, c) for c in columns]
+        found = [scores.gain(kind, name, system, against, c) for c in columns]
         if all(found):
             number = str(len(found[0].by_training))
             cells = [interval(gain.mean, gain.over_trainings) for gain in found]

@@ -40,7 +40,7 @@ def train(
     folder = machine.run(system, seed)
     begun = (folder / "save").exists()  # by hand, or before a kill
     folder.mkdir(parents=True, exist_ok=True)
-    flags = experiment.flags(system, seed)
+    flags = machine.actual(experiment.flags(system, seed))
     check_run(folder, flags, {s.name: s.recorded().get("id") for s in needs})
     recipe = machine.root / experiment.recipe
     flags |= {

@@ -197,7 +197,7 @@ def test_sample_rates_that_differ(tmp_path, baseline):
     """WavLM's encoder without its sample_rate; a baseline of another rate."""
     save_tiny("WavLM", tmp_path / "tiny")
     rate = {"added": {"wavlm": {"loss": {"encoder": {"sample_rate": 48000}}}}}
-    options = {"baseline_folder": "x", "wavlm_source": str(tmp_path / "tiny")}
+    options = {"baseline_folder": "x", "network_source": str(tmp_path / "tiny")}
     with pytest.raises(
         ValueError, match=r"sample_rate is 16000.*encoder of wavlm.*for 48000 Hz"
     ):

@@ -142,7 +142,7 @@ def test_systems(tmp_path, system, precision, wavlm):
     package = {"cdpam": "cdpam", "distillmos": "distillmos"}.get(system)
     if package:
         pytest.importorskip(package)
-    options = {"wavlm_source": wavlm} if system.startswith("wavlm") else {}
+    options = {"network_source": wavlm} if system.startswith("wavlm") else {}
     options |= {"crop_seconds": 0.1, "batch_size": 1} if system == "cdpam" else {}
     run_opts = {**SHORT, "precision": precision}
     phases = TINY | ({"phase_two_epochs": 0} if system == "baseline" else {})

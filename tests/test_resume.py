@@ -74,8 +74,8 @@ def assert_same(a, b, where=""):
 def test_stopped_run_ends_with_the_same_weights(tmp_path, system, monkeypatch):
     options = {}
     if system == "wavlm":
-        options["wavlm_source"] = str(tmp_path / "tiny")
-        save_tiny("WavLM", options["wavlm_source"])
+        options["network_source"] = str(tmp_path / "tiny")
+        save_tiny("WavLM", options["network_source"])
     run(tmp_path / "whole", system, **options)
     # In the middle of phase one; in the middle of phase two, off a checkpoint.
     run(tmp_path / "stopped", system, 3, **options)

@@ -36,7 +36,7 @@ def wavlm(tmp_path_factory):
 def step_of_each_phase(folder, system, wavlm, speech, device="cpu"):
     """Return a Brain after one batch of each phase, and the losses."""
     phases = {"number_of_epochs": 1, "phase_two_epochs": 1, "baseline_folder": None}
-    options = {**phases, "enhanced_folder": None, "wavlm_source": wavlm}
+    options = {**phases, "enhanced_folder": None, "network_source": wavlm}
     brain = make_brain(folder, system, run_opts={"device": device}, **options)
     brain.on_fit_start()
     clean = speech[:2, 8000 : 8000 + SHORT.get(system, 8000)]

@@ -16,15 +16,27 @@ def minibank():
     return read_experiment(FOLDER / "minibank.yaml")
 
 
-def test_the_recipe_takes_every_flag(minibank):
-    recipe = ROOT / minibank.recipe
+@pytest.mark.parametrize("name", ["minibank", "decisive"])
+def test_the_recipe_takes_every_flag(name):
+    experiment = read_experiment(FOLDER / f"{name}.yaml")
+    recipe = ROOT / experiment.recipe
     keys = yaml.compose((recipe / "hparams" / "train.yaml").read_text()).value
     known = {key.value for key, _ in keys}
-    for system in minibank.systems.keys() - minibank.remix.keys():
-        flags = minibank.flags(system, 1)
+    for system in experiment.systems.keys() - experiment.remix.keys():
+        flags = experiment.flags(system, 1234)
         assert set(flags) <= known, system
         assert (recipe / flags.get("loss_file", "")).exists()
-    assert set(minibank.needs.values()) <= known
+    assert set(experiment.needs.values()) <= known
+
+
+def test_a_system_borrows_the_baseline_of_another_seed():
+    decisive = read_experiment(FOLDER / "decisive.yaml")
+    flags = decisive.flags("other_seed", 1234)
+    assert flags["network_source"] == "$OUTPUT/baseline/1235"
+    assert decisive.baselines("other_seed", 1234) == [1234, 1235]
+    assert decisive.baselines("own", 1234) == [1234]
+    start = decisive.flags("baseline", 1236)["baseline_folder"]
+    assert (ROOT / start / "save").is_dir() and decisive.baselines("baseline", 1) == []
 
 
 def test_the_report_names_systems_sets_and_scores_that_exist(minibank):
@@ -55,7 +67,7 @@ def test_what_is_left_out_and_what_only_runs_when_named(minibank):
     assert found.systems == ["cdpam"] and found.seeds == [1235]
     found = choose(minibank, ["testset_last"], {})
     assert found.systems == minibank.sets["testset_last"].systems
-    with pytest.raises(ValueError, match="wavlm needs --wavlm_source"):
+    with pytest.raises(ValueError, match="wavlm needs --network_source"):
         choose(minibank, ["wavlm"], {})
     with pytest.raises(ValueError, match="--only mal names none of the seeds: 1234"):
         choose(minibank, ["mal"], {})

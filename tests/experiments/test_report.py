@@ -8,6 +8,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from experiments.decisive import endpoints
 from experiments.definition import read_experiment
 from experiments.gains import Scores
 from experiments.report import Report, filled
@@ -83,6 +84,29 @@ def test_figures_in_prose_are_computed(folder):
     mean, *seeds, record = filled(text, Scores(folder)).split(", ")
     assert float(mean) == pytest.approx(np.mean([float(s) for s in seeds]), abs=1e-3)
     assert len(seeds) == 3 and record == "(no record)"
+
+
+def test_a_better_loss_raises_both_scores_and_lowers_none(tmp_path):
+    columns, rng = ["nisqa_mos", "distillmos", "dnsmos_bak", "estoi"], np.random
+    rng = rng.default_rng(0)
+    base = rng.normal(3, 0.5, (30, 4))
+    gains = {"continue": [0, 0, 0, 0], "own": [0.2, 0.2, 0, 0]}
+    gains |= {"random": [0.2, 0.0, 0, 0], "larger": [0.2, 0.2, -0.2, 0]}
+    gains |= {"filterbank": [0.2, 0.2, 0, -0.02], "other_seed": [0.03, 0.2, 0, 0]}
+    about = [f"c{i},s{i % 6},n{i % 5}" for i in range(30)]
+    (tmp_path / "clips.csv").write_text("\n".join(["clip,speaker,noise", *about]))
+    for system, shift in gains.items():
+        for seed in (1, 2, 3):
+            rows = base + shift + 0.004 * rng.normal(size=base.shape)
+            path = tmp_path / "decisive" / "testset" / system / f"{seed}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lines = [f"c{i},{','.join(map(str, r))}" for i, r in enumerate(rows)]
+            path.write_text("\n".join([",".join(["clip", *columns]), *lines]))
+    experiment = read_experiment(ROOT / "experiments/decisive.yaml")
+    minimum = dict.fromkeys(columns, 0.05) | {"estoi": 0.01}
+    found = endpoints(experiment, Scores(tmp_path), "testset", minimum)
+    better = [system for system, (word, _) in found.items() if word == "better loss"]
+    assert better == ["own"] and len(found) == len(gains) - 1
 
 
 def test_an_error_names_the_file(tmp_path):

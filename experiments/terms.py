@@ -1,0 +1,81 @@
+"""Terms that the decisive experiment compares with Model as Loss."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor, nn
+
+from speechbrain_mal.contracts import Encoder
+from speechbrain_mal.export import load_run
+from speechbrain_mal.hub.folder import load_folder
+from speechbrain_mal.lengths import mean_over_clips, sample_counts, silence_padding
+from speechbrain_mal.losses.deepfilternet import SILENCE
+
+
+def encoder_of(folder: str) -> Encoder:
+    """Return the encoder of an enhancer: of an exported folder, or of a run's last."""
+    if (Path(folder) / "config.json").exists():
+        model, _ = load_folder(Path(folder))
+    else:
+        model, _ = load_run(folder, "last")
+    model.encoder.pretrained = True  # checkpoints hold its checksum
+    return model.encoder
+
+
+def calibrated(
+    encoder: Encoder, folder: str, clips: int = 64, seconds: float = 2.0
+) -> Encoder:
+    """Give an encoder the BatchNorm statistics of real speech, a folder's, and keep it.
+
+    Of a random encoder that is in evaluation mode with a new layer's statistics, the
+    features hardly depend on the input.
+    """
+    norms = [x for x in encoder.modules() if isinstance(x, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+    paths = sorted(Path(folder).rglob("*.flac"))
+    paths = paths[:: max(1, len(paths) // clips)][:clips]
+    samples = round(seconds * encoder.sample_rate)
+    batch = np.zeros((len(paths), samples), np.float32)
+    for row, path in zip(batch, paths, strict=True):
+        speech, _ = soundfile.read(path, samples, dtype="float32")
+        row[: len(speech)] = speech
+    with torch.no_grad():
+        encoder.train()(torch.from_numpy(batch))
+    return encoder
+
+
+class OverSuppression(nn.Module):
+    """Squared error of compressed magnitudes where the enhanced speech has too little.
+
+    What Model as Loss might do beside L_df, which punishes too much noise and too
+    little speech alike.
+
+    Arguments
+    ---------
+    front_end : nn.Module
+        Gives the spectrum, as of `DeepFilterNetLoss`.
+    gamma : float
+        Exponent of the compression.
+    """
+
+    def __init__(self, front_end: nn.Module, gamma: float = 0.3):
+        super().__init__()
+        self.front_end, self.gamma = front_end, gamma
+
+    def forward(
+        self, enhanced: Tensor, clean: Tensor, lengths: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss, a scalar; arguments as of every loss."""
+        frames = None
+        if lengths is not None:
+            frames = self.front_end.frames(sample_counts(clean, lengths))
+        enhanced, clean = silence_padding(lengths, enhanced, clean)
+        ours, theirs = (
+            self.front_end.analysis(x).abs().clamp_min(SILENCE) ** self.gamma
+            for x in (enhanced, clean)
+        )
+        return mean_over_clips((theirs - ours).relu().square(), frames)
