@@ -116,7 +116,7 @@ def check_run(
     for key, value in flags.items():
         if key in _FREE or key not in nodes:
             continue
-        known = yaml.safe_load(yaml.serialize(nodes[key]))
+        known = yaml.SafeLoader("").construct_document(nodes[key])
         if known != value and str(known) != str(value):  # 1e-05 is text in YAML 1.1
             raise ValueError(
                 f"{folder} holds a run with {key}: {known}, and the experiment has "

@@ -200,6 +200,7 @@ def test_killed_in_a_training_and_given_again(folder):
     made = folder / "output" / "half" / "1"
     start = json.loads((made / "started_from.json").read_text())
     check_run(made, {"phase_two_epochs": 4, "test_from": "last"}, start)
+    check_run(made, {"loss_file": None}, start)
     with pytest.raises(ValueError, match="a run with phase_two_epochs: 4, and the exp"):
         check_run(made, {"phase_two_epochs": 3}, start)
     with pytest.raises(ValueError, match="from another training of the baseline"):
