@@ -98,6 +98,14 @@ def _call(command: list[str], root: Path, log: Path, lock: int) -> None:
         )
 
 
+def _known(node: yaml.Node, value: Any) -> Any:
+    """Return what a run's YAML has; of an object's arguments, those that are given."""
+    if node.tag.startswith("!") and isinstance(value, dict):
+        inner = {key.value: x for key, x in node.value}
+        return {key: _known(inner[key], value[key]) for key in value if key in inner}
+    return yaml.SafeLoader("").construct_document(node)
+
+
 def check_run(
     folder: Path, flags: Mapping[str, Any], start: Mapping[str, str | None]
 ) -> None:
@@ -116,7 +124,7 @@ def check_run(
     for key, value in flags.items():
         if key in _FREE or key not in nodes:
             continue
-        known = yaml.SafeLoader("").construct_document(nodes[key])
+        known = _known(nodes[key], value)
         if known != value and str(known) != str(value):  # 1e-05 is text in YAML 1.1
             raise ValueError(
                 f"{folder} holds a run with {key}: {known}, and the experiment has "

@@ -200,11 +200,23 @@ def test_killed_in_a_training_and_given_again(folder):
     made = folder / "output" / "half" / "1"
     start = json.loads((made / "started_from.json").read_text())
     check_run(made, {"phase_two_epochs": 4, "test_from": "last"}, start)
-    check_run(made, {"loss_file": None}, start)
     with pytest.raises(ValueError, match="a run with phase_two_epochs: 4, and the exp"):
         check_run(made, {"phase_two_epochs": 3}, start)
     with pytest.raises(ValueError, match="from another training of the baseline"):
         check_run(made, {}, {"baseline/1/train": "another"})
+
+
+def test_settings_that_are_null_or_of_an_object_are_compared(tmp_path):
+    text = "batch_growth:\nmixing: !new:a.Mixing\n    p: 0.2\n    seed: !ref <seed>\n"
+    (tmp_path / "hyperparams.yaml").write_text(text)
+    check_run(tmp_path, {"batch_growth": None, "mixing": {"p": 0.2}}, {})
+    for other in (
+        {"batch_growth": {1: 2}},
+        {"mixing": {"p": 0.3}},
+        {"mixing": {"q": 1}},
+    ):
+        with pytest.raises(ValueError, match=f"holds a run with {next(iter(other))}: "):
+            check_run(tmp_path, other, {})
 
 
 def test_arguments(folder):
