@@ -26,7 +26,7 @@ setup(
     package_dir={"speechbrain_mal.pretrained": "pretrained"},
     package_data={
         "speechbrain_mal": ["py.typed"],
-        "speechbrain_mal.analysis": ["listening.html"],
+        "speechbrain_mal.analysis": ["*.html"],
         "speechbrain_mal.pretrained": ["*/*"],
     },
     entry_points={"console_scripts": ["speechbrain-mal=speechbrain_mal.cli:main"]},

@@ -63,7 +63,7 @@ def listening_page(
             versions.append(
                 {
                     "system": name,
-                    "audio": _flac(*pair),
+                    "audio": flac_url(*pair),
                     "picture": _picture(levels[name], top),
                     "scores": row,
                 }
@@ -75,7 +75,7 @@ def listening_page(
     return page.replace("{{title}}", html.escape(title)).replace("{{data}}", data)
 
 
-def _flac(waveform: np.ndarray, rate: int) -> str:
+def flac_url(waveform: np.ndarray, rate: int) -> str:
     """Return the waveform as it is, without a change of level, in a data URL."""
     file = io.BytesIO()
     soundfile.write(file, waveform, rate, format="FLAC", subtype="PCM_16")

@@ -10,7 +10,15 @@ import shlex
 import signal
 import sys
 
-from speechbrain_mal.cli import compare, enhance, evaluate, export, iterate, live
+from speechbrain_mal.cli import (
+    compare,
+    enhance,
+    evaluate,
+    export,
+    iterate,
+    listen,
+    live,
+)
 from speechbrain_mal.cli.scoring import say
 
 
@@ -22,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=__doc__.split("\n\n")[1],
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (enhance, live, evaluate, compare, iterate, export):
+    for command in (enhance, live, evaluate, compare, listen, iterate, export):
         command.add(commands)
     arguments = sys.argv[1:] if arguments is None else arguments
     if "" in arguments:
