@@ -28,10 +28,11 @@ class ScoredSet:
     manifest: str | None = None
     enhanced: str | None = None
     epoch: str | None = None
+    every: int | None = None
 
-    def source(self) -> dict[str, str]:
+    def source(self) -> dict[str, Any]:
         """Return where the clips come from, without what is not set."""
-        names = ("noisy", "clean", "manifest", "enhanced", "epoch")
+        names = ("noisy", "clean", "manifest", "enhanced", "epoch", "every")
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
 
 

@@ -30,10 +30,12 @@ def _clips(
 ) -> list[Clip]:
     """Return the clips of a set; `enhanced` is their folder, or "noisy"."""
     if entry.manifest:
-        return clips_from_manifest(run / entry.manifest, enhanced, machine.data_folder)
-    if enhanced == NOISY:
-        enhanced = machine.data_folder / entry.noisy
-    return clips_from_folders(enhanced, machine.data_folder / entry.clean)
+        clips = clips_from_manifest(run / entry.manifest, enhanced, machine.data_folder)
+    else:
+        if enhanced == NOISY:
+            enhanced = machine.data_folder / entry.noisy
+        clips = clips_from_folders(enhanced, machine.data_folder / entry.clean)
+    return clips[:: entry.every]
 
 
 def score(
