@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 
 import numpy as np
@@ -41,8 +41,8 @@ class Metric:
         Option that names a model's file or source.
     required : bool
         Whether it can't run without that option; otherwise it fetches the file.
-    options : tuple of str
-        Further options of the function.
+    options : dict of str to tuple
+        Further options of the function, and the values of each; empty if it takes any.
     package : str, optional
         Distribution that computes it, for the record.
     """
@@ -58,7 +58,7 @@ class Metric:
     transcript: bool = False
     file: str | None = None
     required: bool = False
-    options: tuple[str, ...] = ()
+    options: dict[str, tuple] = field(default_factory=dict)
     package: str | None = None
 
     def load(self) -> Callable[..., float | dict[str, float]]:

@@ -26,7 +26,11 @@ _OPINION = {"needs_clean": False, "audible": _ENHANCED}
 _ONNX_FILE = {"file": "weights", "package": "onnxruntime"}
 # From wav2vec 2.0's first frame to where its attention, which needs memory with the
 # square of the frames, takes 0.4 GB a layer.
-_SCOREQ = {"seconds": (0.025, 60), "rates": (16000,), "options": ("domain",)}
+_SCOREQ = {
+    "seconds": (0.025, 60),
+    "rates": (16000,),
+    "options": {"domain": ("natural", "synthetic")},
+}
 
 METRICS = {
     "pesq": Metric(
@@ -75,7 +79,7 @@ METRICS = {
         ),
         seconds=(0.14, 52),  # one window of 15 frames to 1300 segments of 4 windows
         file="weights",
-        options=("level_db",),
+        options={"level_db": ()},
         package="torchmetrics",
         **_OPINION,
     ),
@@ -95,7 +99,7 @@ METRICS = {
             "reverb:reverberation sig:signal ovrl:overall",
         ),
         seconds=(0.15, math.inf),  # the network halves its frames four times
-        options=("peak_db",),
+        options={"peak_db": ()},
         **_ONNX_FILE,
         **_OPINION,
     ),
@@ -120,7 +124,7 @@ METRICS = {
         transcript=True,
         file="source",
         required=True,
-        options=("savedir",),
+        options={"savedir": ()},
         package="speechbrain",
         **_ERROR,
     ),
@@ -200,10 +204,14 @@ def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) 
         raise ValueError(f"No metric {unknown}: choose from {[*METRICS]}.")
     for name, given in options.items():
         known = [*filter(None, [METRICS[name].file]), *METRICS[name].options]
-        for option in given:
+        for option, value in given.items():
             if option not in known:
                 choice = f"choose from {known}" if known else "it has none"
                 raise ValueError(f"{name} has no option {option!r}: {choice}.")
+            values = METRICS[name].options.get(option, ())
+            if values and value not in values:
+                choice = ", ".join(values)
+                raise ValueError(f"{name} has no {option} {value!r}: choose {choice}.")
     for name in names:
         metric = METRICS[name]
         if metric.required and metric.file not in options.get(name, {}):

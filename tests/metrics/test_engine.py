@@ -25,7 +25,7 @@ def replace(monkeypatch):
     """Return a function that puts another in the place of SI-SDR's."""
 
     def put(function):
-        metric = Metric(function, {"si_sdr": "SI-SDR (dB)"}, options=("factor",))
+        metric = Metric(function, {"si_sdr": "SI-SDR (dB)"}, options={"factor": ()})
         monkeypatch.setitem(registry.METRICS, "si_sdr", metric)
 
     return put
@@ -252,6 +252,9 @@ def test_unknown_metrics_and_double_names(clean):
     for name, option in (("si_sdr", "x"), ("nisqa", "level"), ("dnsmos", "weights")):
         with pytest.raises(ValueError, match=f"{name} has no option '{option}': "):
             evaluate([], ["si_sdr"], {name: {option: 1}})
+    for value in ("music", 1, None, ["natural"]):
+        with pytest.raises(ValueError, match="scoreq has no domain .*: choose natural"):
+            evaluate([Clip("a", clean)], ["snr"], {"scoreq": {"domain": value}})
     with pytest.raises(ValueError, match="same name"):
         evaluate([Clip("a", clean), Clip("a", clean)], ["si_sdr"])
     assert math.isnan(evaluate([], ["pesq"]).means()["pesq"])
