@@ -14,13 +14,16 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from speechbrain_mal.files import printable, shown
 from speechbrain_mal.hub.schema import checked
 
 DEEPEST = 12  # networks within networks
-SECONDS = 120  # for building one; the largest of the recipes takes 14 s of two cores
+# For building one, on this thread. The slowest of SpeechBrain's, a 2D-FCN with kernels
+# of 9 x 9, takes 3 s for each MB of its weights.
+SECONDS, SECONDS_A_MB = 0.5, 8.0
 
 
 def NETWORK(spec: object, where: str, depth: int = 0) -> functools.partial:  # noqa: N802
@@ -49,6 +52,14 @@ def _part(value: object, where: str, depth: int = 0) -> str:
     if not all(f"_{part}".isidentifier() and part for part in name.split(".")):
         raise ValueError(f"{where}: the name of a part, not {shown(name)}.")
     return name
+
+
+def _shape(value: object, where: str, depth: int = 0) -> list:
+    """Return the shape of a container's input, by which it builds its layers."""
+    shape = checked(value, [(_BINS, None)], where)
+    if shape[:2] != [None, None]:
+        raise ValueError(f"{where}: null for batch and time, not {shown(shape[:2])}.")
+    return shape
 
 
 _KEYS = {"class", "arguments"}
@@ -101,7 +112,7 @@ _OURS = {
     "LearnedBasisEnhancer": _kinds(encoder=NETWORK, masknet=NETWORK, decoder=NETWORK),
 }
 _SPEECHBRAIN = {
-    "nnet.containers.Sequential": {"input_shape": [(_BINS, None)], "*": NETWORK},
+    "nnet.containers.Sequential": {"input_shape": _shape, "*": NETWORK},
     "nnet.CNN.Conv1d": _kinds("out_channels kernel_size"),
     "nnet.CNN.Conv2d": _kinds(
         "out_channels",
@@ -250,8 +261,8 @@ def _build(
 class _Budget(TorchFunctionMode):
     """Refuse tensors before they take far more memory than there are weights.
 
-    SpeechBrain's containers run what they have so far to know the next layer's shape;
-    time is bounded for their sake.
+    SpeechBrain's containers run all they have so far to know the next layer's shape, so
+    time is bounded, too.
     """
 
     makers = frozenset(
@@ -260,11 +271,15 @@ class _Budget(TorchFunctionMode):
         + ("linspace", "hamming_window", "hann_window")
     )
     copiers = (torch.Tensor.clone, torch.Tensor.__deepcopy__)
+    products = (F.linear, F.conv1d, F.conv2d)
+    # Numbers of a product, and a 1024th of its multiplications: thrice that 2D-FCN's.
+    largest = 1 << 26
 
     def __init__(self, weights_bytes: int):
         super().__init__()
         self.left = 4 * weights_bytes + (16 << 20)
-        self.end = time.monotonic() + SECONDS
+        self.seconds = SECONDS + SECONDS_A_MB * weights_bytes / 1e6
+        self.end = time.thread_time() + self.seconds
 
     def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:  # noqa: ANN001
         kwargs = kwargs or {}
@@ -274,8 +289,13 @@ class _Budget(TorchFunctionMode):
             self._take(math.prod(n for n in size if isinstance(n, int)))
         elif func in self.copiers:
             self._take(args[0].numel())
-        elif time.monotonic() > self.end and func is not torch._C._set_grad_enabled:
-            raise ValueError(f"it takes longer than {SECONDS} s")
+        elif func in self.products:
+            inputs, weight = args[:2]
+            places = inputs.numel() // inputs.shape[-1 if func is F.linear else 1]
+            if places * max(len(weight), weight.numel() >> 10) > self.largest:
+                raise ValueError("a layer computes far more than an enhancer's")
+        if time.thread_time() > self.end and func is not torch._C._set_grad_enabled:
+            raise ValueError(f"it takes longer than {self.seconds:.1f} s")
         return func(*args, **kwargs)
 
     def _take(self, numbers: int) -> None:

@@ -11,9 +11,11 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+import speechbrain.lobes.models.conv_tasnet  # noqa: F401  (no part of a refusal's time)
 import torch
 from safetensors.torch import load_file, save, save_file
 
@@ -123,8 +125,8 @@ def text(value):
     return lambda config: value
 
 
-LSTM = "speechbrain.nnet.RNN.LSTM"
-SEQUENTIAL = "speechbrain.nnet.containers.Sequential"
+NNET = "speechbrain.nnet."
+LSTM, SEQUENTIAL = f"{NNET}RNN.LSTM", f"{NNET}containers.Sequential"
 CONFIGS = {
     # what the file is
     "empty": (text(""), "no plain JSON"),
@@ -246,7 +248,32 @@ CONFIGS = {
                 a=network(LSTM, hidden_size=1) | {"later": True},
             ),
         ),
-        "far larger than its file",
+        r"null for batch and time, not \[1025, 1025\]",
+    ),
+    "a layer whose output has 4 GB": (
+        changed(
+            "model",
+            network(
+                SEQUENTIAL,
+                input_shape=[None, None, 1025],
+                a=network(f"{NNET}CNN.Conv2d", out_channels=4096, kernel_size=1)
+                | {"later": True},
+                b=network(LSTM, hidden_size=1) | {"later": True},
+            ),
+        ),
+        "computes far more than an enhancer's",
+    ),
+    "a thousand blocks, each built by running those before": (
+        changed(
+            "model",
+            network(
+                "speechbrain.lobes.models.conv_tasnet.MaskNet",
+                **dict.fromkeys("NBHPC", 1),
+                X=32,
+                R=32,
+            ),
+        ),
+        "it takes longer than",
     ),
     "a shape out of range": (
         changed("model", network(SEQUENTIAL, input_shape=[None, None, 4096])),
@@ -296,9 +323,10 @@ def test_configs_are_refused(name, exported, monkeypatch):
     path = exported / "config.json"
     content = change(json.loads(path.read_text()))
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    before = sorted(os.listdir())
+    before, start = sorted(os.listdir()), time.thread_time()
     with pytest.raises(ValueError, match=message) as error:
         MALEnhancement.from_hparams(exported)
+    assert time.thread_time() - start < 2
     assert "config.json" in str(error.value) or WEIGHTS in str(error.value)
     assert str(error.value).isprintable() and len(str(error.value)) < 1000
     assert sorted(os.listdir()) == before and torch.is_grad_enabled()
