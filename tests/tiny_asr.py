@@ -69,6 +69,50 @@ modules:
         output: !ref <output>
 """
 
+WHISPER = """
+language: en
+sample_rate: 16000
+normalized_transcripts: {words}
+whisper: !new:tiny_asr.TinyWhisper
+decoder: !new:tiny_asr.TinyWhisperDecoder
+modules:
+    whisper: !ref <whisper>
+    decoder: !ref <decoder>
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+"""
+
+
+class TinyWhisper(torch.nn.Module):
+    """What `WhisperASR` asks of SpeechBrain's Whisper; it hears how many samples."""
+
+    @property
+    def tokenizer(self):
+        """Return itself: it decodes, too."""
+        return self
+
+    def decode(self, tokens, skip_special_tokens):
+        """Return words."""
+        return f" {WORDS[tokens[0] % len(WORDS)]}, {WORDS[0]}"
+
+    def normalize(self, text):
+        """Return it without the comma."""
+        return text.replace(",", "")
+
+    def _get_mel(self, waveforms):
+        return waveforms
+
+    def forward_encoder(self, mel):
+        """Return it."""
+        return mel
+
+
+class TinyWhisperDecoder(torch.nn.Module):
+    """What `WhisperASR` asks of a searcher."""
+
+    def forward(self, states, lengths):
+        """Return a clip's tokens, first."""
+        return [[states.shape[1]]], None, None, None
+
 
 def say(text: str) -> np.ndarray:
     """Return the words as tones, `[samples]`."""

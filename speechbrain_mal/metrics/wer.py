@@ -8,7 +8,7 @@ import unicodedata
 import numpy as np
 import torch
 from ruamel.yaml import YAML
-from speechbrain.inference.ASR import EncoderASR, EncoderDecoderASR
+from speechbrain.inference.ASR import EncoderASR, EncoderDecoderASR, WhisperASR
 from speechbrain.utils.edit_distance import accumulatable_wer_stats
 from speechbrain.utils.fetching import fetch
 
@@ -39,9 +39,9 @@ def wer(
         for a long one is the recogniser's matter. The clean clip is transcribed for the
         reference if there is no transcript.
     source : str
-        Folder or hub name of an `EncoderASR` or `EncoderDecoderASR`, such as
-        `speechbrain/asr-crdnn-rnnlm-librispeech`. Its `hyperparams.yaml` is executed:
-        use sources that you trust.
+        Folder or hub name of an `EncoderASR`, `EncoderDecoderASR` or `WhisperASR`, such
+        as `speechbrain/asr-crdnn-rnnlm-librispeech`. Its `hyperparams.yaml` is
+        executed: use sources that you trust.
     savedir : path, optional
         Where the recogniser's files are put; without, the hub's cache.
     transcript : str, optional
@@ -84,15 +84,21 @@ def _transcribe(
     with one_thread():
         waveform = recogniser.audio_normalizer(waveform, sample_rate)
         words, _ = recogniser.transcribe_batch(waveform[None], torch.ones(1))
-    return words[0]
+    return words[0] if isinstance(words[0], str) else " ".join(words[0])
 
 
 @functools.lru_cache
-def _recogniser(source: str, savedir: str | None) -> EncoderASR | EncoderDecoderASR:
+def _recogniser(
+    source: str, savedir: str | None
+) -> EncoderASR | EncoderDecoderASR | WhisperASR:
     path = fetch("hyperparams.yaml", source=source, savedir=savedir)
     with open(path, encoding="utf-8") as file:
         keys = YAML().load(file)  # as mere text: what it would construct is left alone
-    interface = EncoderASR if "decoding_function" in keys else EncoderDecoderASR
+    interface = EncoderDecoderASR
+    if "decoding_function" in keys:
+        interface = EncoderASR
+    elif "whisper" in keys.get("modules", {}):
+        interface = WhisperASR
     return interface.from_hparams(
         source=source, savedir=savedir, run_opts={"device": "cpu"}
     )

@@ -2,7 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny_asr import ATTENTION, RATE, WORDS, save_asr, say
+from tiny_asr import ATTENTION, RATE, WHISPER, WORDS, save_asr, say
 
 from speechbrain_mal.metrics import METRICS
 from speechbrain_mal.metrics import wer as module
@@ -53,6 +53,15 @@ def test_a_recogniser_with_a_decoder(tmp_path):
     heard = module._transcribe(clip, RATE, source, None)
     scores = wer(clip, None, RATE, source=source, transcript=heard + " TODAY")
     assert scores["wer"] == pytest.approx(100 / scores["wer_words"])
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_whisper(tmp_path, words):
+    (tmp_path / "hyperparams.yaml").write_text(WHISPER.format(words=words))
+    clip = np.ones(len(WORDS) * 1000 + 3, "float32")
+    said = f"{WORDS[3]} {WORDS[0]} {WORDS[0]} {WORDS[0]}"
+    scores = wer(clip, None, RATE, source=str(tmp_path), transcript=said)
+    assert scores == {"wer": 50, "wer_words": 4}
 
 
 def test_the_folder_is_read_once_and_left_as_it_is(source, tmp_path):
