@@ -7,7 +7,7 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from speechbrain_mal.contracts import Encoder
+from speechbrain_mal.contracts import Encoder, PlainEncoder
 from speechbrain_mal.export import load_run
 from speechbrain_mal.hub.folder import load_folder
 from speechbrain_mal.lengths import mean_over_clips, sample_counts, silence_padding
@@ -46,6 +46,40 @@ def calibrated(
     with torch.no_grad():
         encoder.train()(torch.from_numpy(batch))
     return encoder
+
+
+class WhisperFeatures(PlainEncoder):
+    """Whisper's encoder: its two convolutions, its layers, and their normalised end.
+
+    Clips are not padded to the 30 s that transcription takes, which costs as much
+    however short they are. A clip's features depend on no other clip's.
+
+    Arguments
+    ---------
+    network : nn.Module
+        SpeechBrain's `speechbrain.integrations.huggingface.whisper.Whisper`.
+    """
+
+    pretrained, sample_rate = True, 16000
+
+    def stages(self, waveforms: Tensor) -> list[Tensor]:
+        """Return every stage's features, `[B, T, C]`, shallow to deep."""
+        encoder, window = self.network.model.encoder, torch.hann_window(400)
+        spectrum = torch.stft(
+            waveforms, 400, 160, window=window.to(waveforms), return_complex=True
+        )
+        mel = self.network._mel_filters @ spectrum[..., :-1].abs().square()
+        mel = mel.clamp_min(1e-10).log10()
+        mel = torch.maximum(mel, mel.amax((1, 2), keepdim=True) - 8)
+        hidden, stages = (mel + 4) / 4, []
+        for convolution in (encoder.conv1, encoder.conv2):
+            hidden = nn.functional.gelu(convolution(hidden))
+            stages.append(hidden.transpose(1, 2))
+        hidden = stages[-1] + encoder.embed_positions.weight[: stages[-1].shape[1]]
+        for layer in encoder.layers:
+            hidden = layer(hidden, None)
+            stages.append(hidden)
+        return [*stages, encoder.layer_norm(hidden)]
 
 
 class OverSuppression(nn.Module):
