@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 .PHONY: test test-device lint docs demo install clean
 
 test: lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal
 
 # On a machine with a GPU: about four minutes on one card; a table at the end.
 test-device: install

@@ -1,34 +1,50 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share.
 
+What takes long to import is imported where it is needed: the process that hands tests
+out to others needs none of it.
+"""
+
+import copy
+import gc
 import json
+import os
 import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import safetensors.torch
-import soundfile
-import torch
 from hub_server import Hub
-from huggingface_hub import close_session, constants
-from triton_interpreter import convert_single_numbers
-
-from speechbrain_mal.models import DeepFilterNet2
-
-# The models are tiny: threads would cost more than they give, in every process.
-torch.set_num_threads(1)
 
 ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "samples" / "voicebank"
+
+
+def pytest_sessionstart(session) -> None:
+    """Set torch up in a process that runs tests."""
+    if session.config.getoption("dist", "no") == "no":
+        import torch
+
+        # The models are tiny: threads would cost more than they give, everywhere.
+        torch.set_num_threads(1)
+        if not torch.cuda.is_available():  # before kernels are imported
+            os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 def pytest_collection_modifyitems(items) -> None:
     """Skip the tests of a device where there is none, and say so."""
+    import torch
+
     if torch.cuda.is_available():
         return
     for item in items:
         if "device" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector's passes what was imported: millions of objects."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
@@ -37,27 +53,28 @@ def pytest_terminal_summary(terminalreporter) -> None:
     for outcome in ("passed", "failed", "skipped", "error"):
         for report in terminalreporter.getreports(outcome):
             file, _, test = report.nodeid.partition("::")
-            if file.endswith("test_device.py") and torch.cuda.is_available():
+            if file.endswith("test_device.py"):
                 name = test.partition("[")[0].removeprefix("test_").replace("_", " ")
                 if name == "systems":
                     name += ", " + test.rstrip("]").rpartition("-")[2]
                 counts.setdefault(name, Counter())[outcome] += 1
-    if counts:
+    if any(outcomes["passed"] for outcomes in counts.values()):
+        import torch
+
         terminalreporter.section(f"on {torch.cuda.get_device_name()}")
         for name, outcomes in sorted(counts.items()):
-            total = sum(outcomes.values())
-            rest = {k: n for k, n in outcomes.items() if k != "passed"}
-            ends = "".join(f", {n} {k}" for k, n in rest.items())
-            passed = f"{outcomes['passed']} of {total} passed{ends}"
+            rest = [f", {n} {kind}" for kind, n in outcomes.items() if kind != "passed"]
+            passed = f"{outcomes['passed']} of {outcomes.total()} passed{''.join(rest)}"
             terminalreporter.write_line(f"{name:<40}{passed}")
 
 
-SAMPLES = ROOT / "samples" / "voicebank"
+@pytest.fixture(scope="session")
+def built_model():
+    """Return what `small_model` is a copy of."""
+    import torch
 
+    from speechbrain_mal.models import DeepFilterNet2
 
-@pytest.fixture
-def small_model() -> DeepFilterNet2:
-    """Return a DeepFilterNet2 with few channels, with seeded weights and statistics."""
     torch.manual_seed(0)
     model = DeepFilterNet2(16000, channels=8, embedding_size=32, df_hidden_size=32)
     with torch.no_grad():  # fresh BatchNorm statistics would hide what moves them
@@ -65,18 +82,53 @@ def small_model() -> DeepFilterNet2:
     return model
 
 
+@pytest.fixture
+def small_model(built_model):
+    """Return a DeepFilterNet2 with few channels, with seeded weights and statistics."""
+    import torch
+
+    torch.manual_seed(0)  # of what the test draws
+    return copy.deepcopy(built_model)
+
+
 @pytest.fixture(scope="session")
-def speech() -> torch.Tensor:
+def speech():
     """Return 1.5 s each of four clean clips of the sample corpus, `[4, 24000]`."""
+    import soundfile
+    import torch
+
     files = sorted((SAMPLES / "clean_trainset_28spk_wav_16k").glob("*.flac"))[:4]
     clips = [soundfile.read(file, dtype="float32")[0][:24000] for file in files]
     return torch.stack([torch.from_numpy(clip) for clip in clips])
 
 
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory) -> str:
+    """Return a corpus in the layout of the DNS Challenge."""
+    from dns_tree import make_tree
+
+    return str(make_tree(tmp_path_factory.mktemp("corpus"), SAMPLES))
+
+
+@pytest.fixture(scope="session")
+def wavlm(tmp_path_factory) -> str:
+    """Return the folder of a tiny WavLM with random weights."""
+    from tiny_networks import save_tiny
+
+    return save_tiny("WavLM", tmp_path_factory.mktemp("wavlm"))
+
+
 @pytest.fixture
 def interpreted(monkeypatch) -> None:
-    """Let a test run Triton's kernels without a GPU, too."""
-    convert_single_numbers(monkeypatch)
+    """Let Triton 3.6's interpreter make an index of what NumPy 2.4 no longer does."""
+    interpreter = pytest.importorskip("triton.runtime.interpreter")
+    original = interpreter._patch_lang_tensor
+
+    def patch(tensor, scope):
+        original(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
+
+    monkeypatch.setattr(interpreter, "_patch_lang_tensor", patch)
 
 
 @pytest.fixture
@@ -88,6 +140,8 @@ def hub(tmp_path, monkeypatch) -> Iterator[Hub]:
     variables would have set them. Processes that a test starts read the variables.
     The user `alice` is logged in. Any address but loopback is refused.
     """
+    from huggingface_hub import close_session, constants
+
     hub, home = Hub(), tmp_path / "huggingface"
     settings = {
         "HF_ENDPOINT": hub.endpoint,
@@ -168,8 +222,10 @@ CONFIG = {
 
 
 @pytest.fixture
-def exported(small_model: DeepFilterNet2, tmp_path: Path) -> Path:
+def exported(small_model, tmp_path: Path) -> Path:
     """Return a folder as `speechbrain-mal export` writes it, of `small_model`."""
+    import safetensors.torch
+
     folder = tmp_path / "exported"
     folder.mkdir()
     (folder / "hyperparams.yaml").write_text(HYPERPARAMS)

@@ -1,16 +1,19 @@
-"""Run a system at toy size; as a script, to be killed in the middle.
+"""Run systems at toy size; as a script, to be killed, or with others by torchrun.
 
-usage: recipe_run.py OUTPUT SYSTEM KILL_AT [--key=value ...]
+usage: recipe_run.py OUTPUT '{"SYSTEM": {"key": value, ...}, ...}'
 
 SYSTEM is one of experiments/systems.yaml, for recipes/VoiceBank, or DNS/NAME for
 recipes/DNS, whose data_folder is one that `dns_tree.make_tree` wrote; or the path of a
-YAML that `with_conv_tasnet` wrote.
+YAML that `with_conv_tasnet` wrote. Values are overrides of its YAML. What this process
+held after every epoch, and which clips it saw, is written to OUTPUT/SYSTEM/rank_N.pt.
 
-KILL_AT is a number of training batches after which the process kills itself with
-SIGKILL, or `never`.
+With the environment variable KILL_AT=N the process, of several the second, kills itself
+with SIGKILL after N training batches.
 """
 
+import copy
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -45,6 +48,7 @@ TOY = {
     "ckpt_metric": "si_sdr",
     "metric_jobs": 1,
 }
+BOTH_PHASES = {"number_of_epochs": 1, "phase_two_epochs": 1, "baseline_folder": None}
 TOY_DNS = {
     **{key: value for key, value in TOY.items() if key != "data_folder"},
     "sample_rate": 16000,
@@ -70,6 +74,12 @@ EnhanceBrain = recipe("VoiceBank").EnhanceBrain
 make_mixtures = recipe("DNS").make_dataset
 
 
+def short(batches, **further):
+    """Return options of a Brain that takes so many batches an epoch."""
+    debug = {"debug": True, "debug_persistently": True, "debug_epochs": 4}
+    return {**debug, "debug_batches": batches, **further}
+
+
 def flags(system):
     """Return a system's overrides of train.yaml, but for the baseline's folder."""
     chosen = {"system": system, **SYSTEMS[system]}
@@ -85,7 +95,7 @@ def make_brain(
 ):
     """Return a Brain and its datasets, from the recipe's own YAML.
 
-    `clips` is how many of the pairs there are to train on, with two to validate.
+    `clips` is how many of the pairs there are to train on, with one to validate.
     """
     dns = "DNS" in Path(system).parts
     path = ROOT / "recipes" / ("DNS" if dns else "VoiceBank") / "hparams/train.yaml"
@@ -119,7 +129,7 @@ def make_brain(
         manifest = os.path.join(output, f"{split}.json")
         dataset = paired_dataset(manifest, hparams["data_folder"], crop)
         if clips:
-            dataset.data_ids = dataset.data_ids[: clips if split == "train" else 2]
+            dataset.data_ids = dataset.data_ids[: clips if split == "train" else 1]
         brain.datasets[split] = dataset
     return brain
 
@@ -172,26 +182,56 @@ def finished_run(folder, **overrides):
     return folder
 
 
-class KilledBrain(EnhanceBrain):
-    """Kill the process after some batches."""
+class ScriptBrain(EnhanceBrain):
+    """Note the weights and the log's figures after every epoch, or be killed."""
 
-    kill_at = "never"
-    batches = 0
+    def on_fit_start(self):
+        """Start an empty notebook."""
+        super().on_fit_start()
+        self.notes, self.ids, self.batches = [], [], 0
 
-    def on_fit_batch_end(self, *args):
-        """Count batches."""
-        KilledBrain.batches += 1
-        if self.kill_at == str(KilledBrain.batches):
+    def on_fit_batch_end(self, batch, *args):
+        """Note whose clips these were."""
+        super().on_fit_batch_end(batch, *args)
+        self.ids += batch.id
+        self.batches += 1
+        killed = os.environ.get("KILL_AT") == str(self.batches)
+        if killed and os.environ.get("RANK", "1") == "1":
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Note what this process holds."""
+        super().on_stage_end(stage, stage_loss, epoch)
+        if stage == sb.Stage.VALID:
+            added = self.loss.added.items()
+            held = {
+                "enhancer": self.enhancer.state_dict(),
+                "encoders": {k: x.loss.encoder.state_dict() for k, x in added},
+                "scales": {k: x.scale for k, x in added},
+                "train": self.train_stats,
+            }
+            self.notes.append({**copy.deepcopy(held), "ids": self.ids})
+            self.ids = []
 
 
 if __name__ == "__main__":
-    output, system, KilledBrain.kill_at, *rest = sys.argv[1:]
-    options = dict(option.removeprefix("--").split("=") for option in rest)
-    options = {name: yaml.safe_load(value) for name, value in options.items()}
     torch.set_num_threads(1)
-    often = {"ckpt_interval_steps": 2, "ckpt_interval_minutes": 0}
+    rank = os.environ.get("RANK")
+    run_opts = {"ckpt_interval_steps": 2, "ckpt_interval_minutes": 0}
     if device := os.environ.get("TEST_DEVICE"):
-        often["device"] = device
+        run_opts["device"] = device
         torch.use_deterministic_algorithms(True, warn_only=True)
-    fit(make_brain(output, system, KilledBrain, often, **options))
+    if rank:
+        run_opts = {"device": "cpu", "distributed_backend": "gloo"}
+        sb.utils.distributed.ddp_init_group(run_opts)
+    for system, options in json.loads(sys.argv[2]).items():
+        name = Path(system).stem if Path(system).is_absolute() else system
+        output = Path(sys.argv[1]) / name
+        brain = fit(make_brain(output, system, ScriptBrain, run_opts, **options))
+        torch.save(brain.notes, output / f"rank_{rank or 0}.pt")
+    if rank:
+        # Not destroy_process_group(): in it, and on the way out of Python, torch's gloo
+        # may abort ("terminate called without an active exception"), behind a barrier,
+        # too. All is written by now.
+        torch.distributed.barrier()
+        os._exit(0)

@@ -111,17 +111,6 @@ def test_copies_obey_the_rule_too(encoder, speech, refresh):
                     weight += 0.01
 
 
-def test_freezing_is_in_place_and_again_after_train(encoder):
-    assert freeze(encoder) is encoder
-    encoder.train()
-    freeze(encoder)
-    moving = (nn.Dropout, nn.BatchNorm1d)
-    assert not any(x.training for x in encoder.modules() if isinstance(x, moving))
-    rnns = [x for x in encoder.modules() if isinstance(x, nn.RNNBase)]
-    assert all(x.training and x.dropout == 0 for x in rnns)
-    assert not any(weight.requires_grad for weight in encoder.parameters())
-
-
 def test_padding_goes_with_the_clips_not_with_the_batch(encoder, speech):
     encoder = freeze(encoder)
     counts = [4000, 1999, 3000, 1999]

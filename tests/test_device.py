@@ -5,20 +5,17 @@ stands in for them everywhere else is in test_contracts.py and test_systems.py.
 """
 
 import copy
-import os
-import signal
 import subprocess
 import sys
 
 import pytest
 import soundfile
 import torch
-from recipe_run import ROOT, SYSTEMS, fit, make_brain
+from recipe_run import BOTH_PHASES, ROOT, SYSTEMS, fit, make_brain, short
 from speechbrain.dataio.batch import PaddedBatch
 from test_contracts import RNNS, Recurrent
-from test_resume import SCRIPT, TWO_PHASES, assert_same, final_weights
+from test_resume import assert_same, final_weights, script
 from test_systems import step_of_each_phase
-from tiny_networks import save_tiny
 
 from speechbrain_mal import DeepFilterNet2, MALEnhancement, PlainEncoder
 from speechbrain_mal.losses import (
@@ -35,14 +32,6 @@ from speechbrain_mal.models.gru import GRU
 
 pytestmark = pytest.mark.device
 CUDA = torch.device("cuda")
-TINY = {"number_of_epochs": 1, "phase_two_epochs": 1, "baseline_folder": None}
-SHORT = {  # three batches an epoch
-    "device": "cuda",
-    "debug": True,
-    "debug_persistently": True,
-    "debug_batches": 3,
-    "debug_epochs": 2,
-}
 
 
 @pytest.fixture
@@ -127,14 +116,6 @@ def test_gru(size, batch):
         assert (found - expected).norm() < 5e-3 * expected.norm()
 
 
-@pytest.fixture(scope="session")
-def wavlm(tmp_path_factory):
-    """Return the folder of a tiny WavLM with random weights."""
-    folder = tmp_path_factory.mktemp("wavlm")
-    save_tiny("WavLM", folder)
-    return str(folder)
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_systems(tmp_path, system, precision, wavlm):
@@ -144,8 +125,8 @@ def test_systems(tmp_path, system, precision, wavlm):
         pytest.importorskip(package)
     options = {"network_source": wavlm} if system.startswith("wavlm") else {}
     options |= {"crop_seconds": 0.1, "batch_size": 1} if system == "cdpam" else {}
-    run_opts = {**SHORT, "precision": precision}
-    phases = TINY | ({"phase_two_epochs": 0} if system == "baseline" else {})
+    run_opts = short(3, device="cuda", precision=precision)
+    phases = BOTH_PHASES | ({"phase_two_epochs": 0} if system == "baseline" else {})
     brain = fit(make_brain(tmp_path, system, run_opts=run_opts, **phases, **options))
     assert all(x == x for x in brain.train_stats.values())  # no NaN
     assert set(brain.loss.added) <= set(brain.train_stats)
@@ -197,20 +178,12 @@ def test_stock_recipe_line(speech, balance):
 
 def test_resume_after_sigkill(tmp_path):
     """Killed in both phases, a run ends with the weights of one that was not."""
-    environment = {**os.environ, "TEST_DEVICE": "cuda"}
-    environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-
-    def run(output, kill_at):
-        command = [sys.executable, SCRIPT, output, "mal_dynamic", kill_at, *TWO_PHASES]
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
-
-    whole = run(tmp_path / "whole", "never")
-    assert whole.returncode == 0, whole.stderr
-    for kill_at in ("3", "11"):
-        killed = run(tmp_path / "killed", kill_at)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert run(tmp_path / "killed", "never").returncode == 0
-    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed"))
+    on_gpu = {"TEST_DEVICE": "cuda", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    script(tmp_path / "whole", **on_gpu)
+    for kill_at in ("3", "9", "never"):
+        script(tmp_path / "killed", kill_at, **on_gpu)
+    whole, killed = (tmp_path / name / "mal_dynamic" for name in ("whole", "killed"))
+    assert_same(final_weights(whole), final_weights(killed))
 
 
 def test_torchrun_with_one_process(tmp_path):

@@ -11,7 +11,6 @@ import pytest
 import speechbrain as sb
 import yaml
 from conftest import ROOT, SAMPLES
-from dns_tree import make_tree
 from hyperpyyaml import load_hyperpyyaml
 from recipe_run import SYSTEMS, make_brain
 
@@ -22,19 +21,19 @@ RECIPES = ROOT / "recipes"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["VoiceBank", "DNS"])
-def test_script_runs(recipe, tmp_path):
+def test_script_runs(recipe, tmp_path, tree):
     """Run a recipe as `tests/recipes/*.csv`, in SpeechBrain's format, says."""
     with open(ROOT / "tests" / "recipes" / f"{recipe}.csv", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     for field in ("Data_prep_file", "Readme_file"):
         assert (ROOT / row[field]).exists(), row[field]
     if recipe == "DNS":
-        make_tree(tmp_path / "dns", SAMPLES)
         for kind in ("noisy", "clean"):
             (tmp_path / kind).mkdir()
             for path in (SAMPLES / f"{kind}_testset_wav_16k").glob("*_001.flac"):
                 shutil.copy(path, tmp_path / kind)
-    flags = row["test_debug_flags"].replace("tests/tmp", str(tmp_path)).split()
+    flags = row["test_debug_flags"].replace("tests/tmp/dns", tree)
+    flags = flags.replace("tests/tmp", str(tmp_path)).split()
     output = tmp_path / "output"
     command = [sys.executable, row["Script_file"], row["Hparam_file"], *flags]
     command.append(f"--output_folder={output}")

@@ -1,5 +1,8 @@
 """A run that is stopped anywhere and started again ends as if it never had been."""
 
+import functools
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -7,17 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SAMPLES
-from dns_tree import make_tree
 from recipe_run import EnhanceBrain, fit, make_brain
-from tiny_networks import save_tiny
 
 SCRIPT = Path(__file__).with_name("recipe_run.py")
-# 24 training clips make 6 batches an epoch: epochs end after 6, 12 and 18; a checkpoint
+# 10 training clips make 5 batches an epoch: epochs end after 5, 10 and 15; a checkpoint
 # is saved every 2 batches and after every epoch.
 PHASES = {"number_of_epochs": 1, "phase_two_epochs": 2, "baseline_folder": None}
-PHASES |= {"clips": 24, "batch_size": 4}
-TWO_PHASES = [f"--{key}={value or 'null'}" for key, value in PHASES.items()]
+PHASES |= {"clips": 10, "batch_size": 2}
 OFTEN = {"ckpt_interval_steps": 2, "ckpt_interval_minutes": 0}
 
 
@@ -56,30 +55,16 @@ def final_weights(output):
     }
 
 
-def assert_same(a, b, where=""):
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same(a[key], b[key], f"{where}/{key}")
-    elif isinstance(a, list | tuple):
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_same(x, y, f"{where}/{i}")
-    else:
-        assert a == b, where
+assert_same = functools.partial(torch.testing.assert_close, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("system", ["mal_ema", "mal_frozen_fe", "wavlm"])
-def test_stopped_run_ends_with_the_same_weights(tmp_path, system, monkeypatch):
-    options = {}
-    if system == "wavlm":
-        options["network_source"] = str(tmp_path / "tiny")
-        save_tiny("WavLM", options["network_source"])
+def test_stopped_run_ends_with_the_same_weights(tmp_path, system, monkeypatch, wavlm):
+    options = {"network_source": wavlm}
     run(tmp_path / "whole", system, **options)
     # In the middle of phase one; in the middle of phase two, off a checkpoint.
     run(tmp_path / "stopped", system, 3, **options)
-    run(tmp_path / "stopped", system, 7, **options)
+    run(tmp_path / "stopped", system, 6, **options)
     # While a checkpoint within an epoch is being written.
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", half_written)
@@ -94,21 +79,28 @@ def half_written(obj, path, *args, **kwargs):
     raise Stopped
 
 
+def script(output, kill_at="never", **environment):
+    """Train mal_dynamic in a process of its own."""
+    command = [sys.executable, SCRIPT, output, json.dumps({"mal_dynamic": PHASES})]
+    environment = {**os.environ, "KILL_AT": kill_at, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    killed = kill_at != "never"
+    assert done.returncode == (-signal.SIGKILL if killed else 0), done.stderr
+
+
 @pytest.mark.slow
 def test_killed_process_ends_with_the_same_weights(tmp_path):
-    run(tmp_path / "whole", "mal_dynamic")
-    command = [sys.executable, SCRIPT, tmp_path / "killed", "mal_dynamic", "11"]
-    done = subprocess.run([*command, *TWO_PHASES], capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    run(tmp_path / "killed", "mal_dynamic")
-    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed"))
+    script(tmp_path, "9")
+    killed, whole = tmp_path / "mal_dynamic", tmp_path / "whole"
+    run(whole, "mal_dynamic")
+    run(killed, "mal_dynamic")
+    assert_same(final_weights(whole), final_weights(killed))
 
 
-def test_mixtures_go_on_with_another_number_of_workers(tmp_path):
-    tree = str(make_tree(tmp_path / "corpus", SAMPLES))
-    options = {"data_folder": tree, "train_examples": 24, "valid_examples": 2}
+def test_mixtures_go_on_with_another_number_of_workers(tmp_path, tree):
+    options = {"data_folder": tree, "train_examples": 10, "valid_examples": 2}
     run(tmp_path / "whole", "DNS/mal_dynamic", **options)
     folder = tmp_path / "stopped"
-    for stop_at, workers in ((4, 0), (6, 2), (None, 1)):  # in both phases
+    for stop_at, workers in ((3, 0), (6, 2), (None, 1)):  # in both phases
         run(folder, "DNS/mal_dynamic", stop_at, num_workers=workers, **options)
     assert_same(final_weights(tmp_path / "whole"), final_weights(folder))

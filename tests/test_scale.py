@@ -4,17 +4,18 @@ import functools
 
 import pytest
 import torch
-from recipe_run import EnhanceBrain, fit, make_brain, with_conv_tasnet
+from recipe_run import (
+    BOTH_PHASES,
+    EnhanceBrain,
+    fit,
+    make_brain,
+    short,
+    with_conv_tasnet,
+)
+from toy_enhancer import same
 
-SHORT = {  # three batches a phase, and a checkpoint whenever there may be one
-    "debug": True,
-    "debug_persistently": True,
-    "debug_batches": 3,
-    "debug_epochs": 2,
-    "ckpt_interval_steps": 1,
-    "ckpt_interval_minutes": 0,
-}
-BOTH_PHASES = {"number_of_epochs": 1, "phase_two_epochs": 1, "baseline_folder": None}
+# A checkpoint whenever there may be one.
+OFTEN = {"ckpt_interval_steps": 1, "ckpt_interval_minutes": 0}
 
 
 class Noted(EnhanceBrain):
@@ -34,18 +35,10 @@ class Noted(EnhanceBrain):
 def accumulate(folder, batch_size, factor):
     """Train Conv-TasNet: no BatchNorm, whose statistics are a whole batch's."""
     system = with_conv_tasnet("mal_ema", folder)
-    run_opts = {"grad_accumulation_factor": factor, **SHORT}
-    run_opts["debug_batches"] *= factor
-    brain = make_brain(
-        folder / str(factor),
-        system,
-        Noted,
-        run_opts,
-        batch_size=batch_size,
-        lr=0.02,
-        phase_two_lr=0.02,
-        **BOTH_PHASES,
-    )
+    run_opts = short(3 * factor, grad_accumulation_factor=factor, **OFTEN)
+    options = {**BOTH_PHASES, "lr": 0.02, "phase_two_lr": 0.02}
+    options["batch_size"] = batch_size
+    brain = make_brain(folder / str(factor), system, Noted, run_opts, **options)
     # Adam divides by the gradient's size: where that is 0 but for rounding, it doubles
     # nothing into a whole step. The scale would be the first half batch's.
     brain.opt_class = torch.optim.SGD
@@ -79,28 +72,19 @@ def test_two_half_batches_are_one_whole(tmp_path):
 
 
 def test_bfloat16_trains_alike(tmp_path):
-    dtypes = {"mal": set(), "enhancer": set()}
-
-    def note(brain, name, module):
-        module.register_forward_hook(
-            lambda module, inputs, output: dtypes[name].add(output.dtype)
-        )
-
-    losses = {}
+    losses, dtypes = {}, []
     for precision in ("fp32", "bf16"):
-        brain = make_brain(
-            tmp_path / precision,
-            "mal_dynamic",
-            Noted,
-            {"precision": precision, **SHORT},
-            **BOTH_PHASES,
-        )
-        if precision == "bf16":
-            note(brain, "mal", brain.loss.added["mal"].loss.encoder.erb_conv1)
-            note(brain, "enhancer", brain.enhancer.encoder.erb_conv1)
+        folder, options = tmp_path / precision, {**BOTH_PHASES, "batch_size": 2}
+        run_opts = short(3, precision=precision)
+        brain = make_brain(folder, "mal_dynamic", Noted, run_opts, **options)
+        dtypes = [set(), set()]
+        encoders = brain.enhancer.encoder, brain.loss.added["mal"].loss.encoder
+        for encoder, seen in zip(encoders, dtypes, strict=True):
+            encoder.erb_conv1.register_forward_hook(
+                lambda module, inputs, output, seen=seen: seen.add(output.dtype)
+            )
         losses[precision] = fit(brain).losses
-    assert torch.bfloat16 in dtypes["enhancer"]
-    assert dtypes["mal"] == {torch.float32}
+    assert torch.bfloat16 in dtypes[0] and dtypes[1] == {torch.float32}
     # bfloat16 rounds to 2 ** -8 = 0.4 %, in every layer and of six steps' weights.
     torch.testing.assert_close(losses["bf16"], losses["fp32"], rtol=0.03, atol=0)
     assert losses["bf16"] != losses["fp32"]
@@ -112,25 +96,23 @@ def test_compiled_enhancer_trains_alike(tmp_path, monkeypatch, system):
     # What can go wrong in the Brain does with any backend; this one needs no compiler.
     compile_eagerly = functools.partial(torch.compile, backend="eager")
     monkeypatch.setattr(torch, "compile", compile_eagerly)
-    options = {"compile": True, "compile_module_keys": ["enhancer"], **SHORT}
+    options = {"compile": True, "compile_module_keys": ["enhancer"]}
     system = with_conv_tasnet(system, tmp_path)
+    phases = {**BOTH_PHASES, "batch_size": 2}
     plain, compiled = (
-        fit(make_brain(tmp_path / name, system, Noted, run_opts, **BOTH_PHASES))
-        for name, run_opts in (("plain", SHORT), ("compiled", options))
+        fit(make_brain(tmp_path / name, system, Noted, short(2, **further), **phases))
+        for name, further in (("plain", {}), ("compiled", {**options, **OFTEN}))
     )
     assert compiled.modules.enhancer is not compiled.enhancer
     # The same kernels, but the graph's gradients may be summed in another order.
     torch.testing.assert_close(compiled.losses, plain.losses, rtol=1e-3, atol=0)
     # The MAL-encoder follows what the compiled module computes with.
-    live = compiled.modules.enhancer.encoder.state_dict()
     mal = compiled.loss.added["mal"].loss
     mal.refresh()
-    assert all(torch.equal(live[k], v) for k, v in mal.encoder.state_dict().items())
+    assert same(mal.encoder, compiled.modules.enhancer.encoder)
     # Without compiling, the run goes on from its checkpoint.
     resumed = make_brain(tmp_path / "compiled", system, **BOTH_PHASES)
     resumed.on_evaluate_start()
-    weights = compiled.enhancer.state_dict()
-    assert resumed.enhancer.state_dict().keys() == weights.keys()
-    assert all(
-        torch.equal(weights[k], v) for k, v in resumed.enhancer.state_dict().items()
+    torch.testing.assert_close(
+        resumed.enhancer.state_dict(), compiled.enhancer.state_dict(), rtol=0, atol=0
     )

@@ -4,9 +4,8 @@ import pytest
 import speechbrain as sb
 import torch
 from devices import cudnn_rule, meta_device
-from recipe_run import SYSTEMS, make_brain
+from recipe_run import BOTH_PHASES, SYSTEMS, make_brain
 from speechbrain.dataio.batch import PaddedBatch
-from tiny_networks import save_tiny
 
 from speechbrain_mal import DeepFilterNet2
 from speechbrain_mal.losses import (
@@ -25,18 +24,9 @@ TERMS |= {"wavlm_fe": {"wavlm"}, "wavlm_mal": {"mal", "wavlm"}}
 SHORT = {"cdpam": 1600}  # samples; it is slow
 
 
-@pytest.fixture(scope="session")
-def wavlm(tmp_path_factory):
-    """Return the folder of a tiny WavLM with random weights."""
-    folder = tmp_path_factory.mktemp("wavlm")
-    save_tiny("WavLM", folder)
-    return str(folder)
-
-
 def step_of_each_phase(folder, system, wavlm, speech, device="cpu"):
     """Return a Brain after one batch of each phase, and the losses."""
-    phases = {"number_of_epochs": 1, "phase_two_epochs": 1, "baseline_folder": None}
-    options = {**phases, "enhanced_folder": None, "network_source": wavlm}
+    options = {**BOTH_PHASES, "enhanced_folder": None, "network_source": wavlm}
     brain = make_brain(folder, system, run_opts={"device": device}, **options)
     brain.on_fit_start()
     clean = speech[:2, 8000 : 8000 + SHORT.get(system, 8000)]

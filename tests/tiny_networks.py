@@ -38,7 +38,7 @@ SIZES = {
 
 
 def save_tiny(name, folder):
-    """Save a random WavLM, Wav2Vec2 or Hubert to a folder."""
+    """Save a random WavLM, Wav2Vec2 or Hubert to a folder, and return its path."""
     import transformers
 
     config = getattr(transformers, f"{name}Config")(**SIZES)
@@ -46,3 +46,4 @@ def save_tiny(name, folder):
     getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
     extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
     extractor.save_pretrained(folder)
+    return str(folder)

@@ -1,4 +1,4 @@
-"""An enhancer of a few weights, to test losses that follow a model."""
+"""An enhancer of a few weights, to test losses that follow a model; noisy speech."""
 
 import torch
 from torch import nn
@@ -46,3 +46,11 @@ def same(a, b):
     """Tell whether two modules, or snapshots of them, hold the same."""
     a, b = (snapshot(x) if isinstance(x, nn.Module) else x for x in (a, b))
     return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def noisy_at(clean, snr_db):
+    """Return speech with white noise, the same in each call."""
+    torch.manual_seed(0)
+    noise = torch.randn_like(clean)
+    level = clean.square().mean(1, keepdim=True) / 10 ** (snr_db / 10)
+    return clean + level.sqrt() * noise

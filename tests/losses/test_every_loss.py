@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from toy_enhancer import noisy_at
 
 from speechbrain_mal.contracts import PlainEncoder
 from speechbrain_mal.losses import (
@@ -63,13 +64,6 @@ def loss(request, small_model):
     loss = LOSSES[request.param](small_model)
     loss.name = request.param
     return loss
-
-
-def noisy_at(clean, snr_db):
-    torch.manual_seed(0)
-    noise = torch.randn_like(clean)
-    level = clean.square().mean(1, keepdim=True) / 10 ** (snr_db / 10)
-    return clean + level.sqrt() * noise
 
 
 def value(loss, enhanced, clean, lengths=None):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from pesq import pesq
 from pystoi import stoi
+from toy_enhancer import noisy_at
 
 from speechbrain_mal.losses import PESQLoss, SNRLoss, STOILoss
 from speechbrain_mal.metrics.intrusive import snr
@@ -15,13 +16,6 @@ RATE = 16000
 @pytest.fixture(scope="module", params=[PESQLoss, STOILoss], ids=["PESQ", "STOI"])
 def loss(request):
     return request.param(RATE)
-
-
-def noisy_at(clean, snr_db):
-    torch.manual_seed(0)
-    noise = torch.randn_like(clean)
-    level = clean.square().mean(1, keepdim=True) / 10 ** (snr_db / 10)
-    return clean + level.sqrt() * noise
 
 
 @pytest.mark.parametrize("snr_db", [0, 10, 20])

@@ -29,9 +29,9 @@ def storages(module):
     return {x.data_ptr() for x in [*module.parameters(), *module.buffers()]}
 
 
-@pytest.mark.parametrize("samples", [16000, 9001])
-def test_output_has_the_inputs_length(enhancer, samples):
-    for batch in (1, 2):
+@torch.no_grad()
+def test_output_has_the_inputs_length(enhancer):
+    for batch, samples in ((1, 8000), (2, 4501)):
         noisy = torch.randn(batch, samples)
         assert enhancer(noisy, torch.ones(batch)).shape == noisy.shape
         assert enhancer(noisy).shape == noisy.shape
@@ -48,10 +48,11 @@ def test_encoder_is_a_part_of_the_model(enhancer):
     assert any(parameter.requires_grad for parameter in enhancer.parameters())
 
 
+@torch.no_grad()
 def test_time_is_dim_1(enhancer):
     enhancer.eval()
     encoder = enhancer.encoder
-    short, long = (encoder(torch.randn(2, n)).stages for n in (16384, 32768))
+    short, long = (encoder(torch.randn(2, n)).stages for n in (8192, 16384))
     assert len(short) == len(encoder.layers)
     for a, b in zip(short, long, strict=True):
         assert a.shape[0] == 2
@@ -60,7 +61,7 @@ def test_time_is_dim_1(enhancer):
 
 
 def test_model_as_loss_takes_it(enhancer):
-    noisy, clean = torch.randn(2, 2, 9001)
+    noisy, clean = torch.randn(2, 2, 4501)
     mal = ModelAsLoss(enhancer.encoder, layers=range(len(enhancer.encoder.layers)))
     live, copied = storages(enhancer), storages(mal.encoder)
     assert not live & copied
@@ -113,23 +114,6 @@ def test_nothing_masked_is_nothing_moved(samples):
     torch.testing.assert_close(resnet(noisy), noisy, rtol=0, atol=1e-4)
     wave = WaveformEnhancer(nn.Sequential(nn.Identity()), ["0"], channel_dim=2)
     assert torch.equal(wave(noisy), noisy)
-
-
-def test_own_model_in_a_few_lines(speech):
-    class Denoiser(Enhancer):
-        def __init__(self):
-            super().__init__()
-            layers = [nn.Conv1d(1, 4, 9, padding=4), nn.ReLU()]
-            self.encoder = LayerEncoder(layers, 2, front=nn.Unflatten(1, (1, -1)))
-            self.decoder = nn.Conv1d(4, 1, 1)
-
-        def enhance(self, noisy, lengths):
-            features = self.encoder(noisy).stages[-1].transpose(1, 2)
-            return self.decoder(features)[:, 0], {}
-
-    enhancer = Denoiser()
-    assert enhancer(speech).shape == speech.shape
-    assert ModelAsLoss(enhancer.encoder)(enhancer(speech), speech) > 0
 
 
 def test_features_are_those_that_the_model_computes(enhancer):

@@ -16,31 +16,20 @@ from speechbrain_mal.models import DeepFilterNet2, settings_from_public_config
 
 HERE = Path(__file__).parent
 GOLDEN = sorted((HERE / "golden").glob("*.npz"))
-SHARED_FOLDER = HERE.parents[2] / "shared" / "golden"
-SHARED = sorted(SHARED_FOLDER.glob("*.npz"))
+SHARED = HERE.parents[2] / "shared" / "golden"
+NONE = pytest.param(SHARED, marks=pytest.mark.skip(reason=f"no {SHARED}/*.npz"))
+LARGER = sorted(SHARED.glob("*.npz")) or [NONE]
 
 # Of the largest magnitude. Single precision in another order of summation leaves
 # 4e-6 at most (in the ERB feature, whose running mean the package loops over).
 TOLERANCE = 1e-4
 
 # Order of the numbers in `conf` of the shared files.
-CONF_NUMBERS = (
-    "sample_rate",
-    "n_fft",
-    "hop_length",
-    "erb_bands",
-    "df_bins",
-    "min_erb_bins",
-    "lookahead",
-    "df_order",
-    "df_lookahead",
-    "channels",
-    "embedding_size",
-    "df_hidden_size",
-    "erb_layers",
-    "df_layers",
-    "linear_groups",
-)
+CONF_NUMBERS = """
+    sample_rate n_fft hop_length erb_bands df_bins min_erb_bins lookahead df_order
+    df_lookahead channels embedding_size df_hidden_size erb_layers df_layers
+    linear_groups
+""".split()
 
 
 def sizes_of(conf: np.ndarray) -> dict[str, int]:
@@ -56,9 +45,7 @@ def weights_of(golden: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name[2:]: torch.from_numpy(golden[name]) for name in names}
 
 
-def load(
-    path: Path, folder: Path
-) -> tuple[dict[str, np.ndarray], DeepFilterNet2, Path]:
+def load(path, folder):
     """Return what the file has, the model of it, and the model's `config.ini`."""
     with np.load(path) as file:
         golden = dict(file)
@@ -69,21 +56,16 @@ def load(
     return golden, model, config
 
 
-def as_array(output: torch.Tensor) -> np.ndarray:
-    if output.is_complex():
-        output = torch.view_as_real(output)
-    return output.numpy()
-
-
+@pytest.mark.parametrize("path", GOLDEN + LARGER, ids=lambda path: path.stem)
 @torch.no_grad()
-def compare(path: Path, folder: Path) -> None:
-    golden, model, _ = load(path, folder)
+def test_output_is_that_of_the_public_package(path, tmp_path):
+    assert len(GOLDEN) >= 3, "run make_golden.py"
+    golden, model, _ = load(path, tmp_path)
     noisy = torch.from_numpy(golden["noisy"])
     encoder = model.encoder
     spectrum = encoder.front_end.analysis(noisy)
     erb, low = encoder.front_end.features(spectrum)
-    stages, _ = encoder.step(*encoder.inputs(spectrum))
-    embedding = stages[-1]
+    (*stages, embedding), _ = encoder.step(*encoder.inputs(spectrum))
     outputs = {
         "feat_erb": erb,
         "feat_spec": low,
@@ -93,25 +75,10 @@ def compare(path: Path, folder: Path) -> None:
         "enhanced": model(noisy),
     }
     for name, output in outputs.items():
-        output = as_array(output)
+        output = torch.view_as_real(output) if output.is_complex() else output
         expected = golden[name].reshape(output.shape)
         limit = TOLERANCE * np.abs(expected).max()
         np.testing.assert_allclose(output, expected, rtol=0, atol=limit, err_msg=name)
-
-
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_output_is_that_of_the_public_package(path, tmp_path):
-    compare(path, tmp_path)
-
-
-@pytest.mark.skipif(not SHARED, reason=f"no folder {SHARED_FOLDER} with *.npz")
-@pytest.mark.parametrize("path", SHARED, ids=lambda path: path.stem)
-def test_output_of_larger_models_is_that_of_the_public_package(path, tmp_path):
-    compare(path, tmp_path)
-
-
-def test_golden_files_are_there():
-    assert len(GOLDEN) >= 3, "run make_golden.py"
 
 
 def test_default_has_the_public_model_s_size():
@@ -119,36 +86,21 @@ def test_default_has_the_public_model_s_size():
     assert parameters == 2_306_236
 
 
-@pytest.fixture
-def small(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("enc.df_conv1.1.weight", None, r"Missing.*encoder\.df_conv1\.1\.weight"),
+        ("enc.df_conv2.1.weight", (1,), r"Unexpected.*encoder\.df_conv2"),
+        ("df_dec.df_fc_a.0.bias", (2,), r"size mismatch.*df_fc_a"),
+    ],
+)
+def test_other_weights_are_errors(tmp_path, name, shape, message):
     golden, model, config = load(GOLDEN[0], tmp_path)
-    return model, weights_of(golden), config
-
-
-def test_missing_weight_is_an_error(small):
-    model, weights, config = small
-    del weights["enc.df_conv1.1.weight"]
-    with pytest.raises(RuntimeError, match=r"Missing.*encoder\.df_conv1\.1\.weight"):
+    weights = weights_of(golden)
+    constant = {"erb_fb": torch.zeros(1), "mask.erb_inv_fb": torch.zeros(1)}
+    model.load_public_weights({**weights, **constant}, config)  # passed over
+    weights[name] = torch.zeros(shape or ())
+    if shape is None:
+        del weights[name]
+    with pytest.raises(RuntimeError, match=message):
         model.load_public_weights(weights, config)
-
-
-def test_unexpected_weight_is_an_error(small):
-    model, weights, config = small
-    weights["enc.df_conv2.1.weight"] = torch.zeros(1)
-    with pytest.raises(RuntimeError, match=r"Unexpected.*encoder\.df_conv2"):
-        model.load_public_weights(weights, config)
-
-
-def test_weight_of_another_shape_is_an_error(small):
-    model, weights, config = small
-    weights["df_dec.df_fc_a.0.bias"] = torch.zeros(2)
-    with pytest.raises(RuntimeError, match=r"size mismatch.*df_fc_a"):
-        model.load_public_weights(weights, config)
-
-
-def test_the_package_s_constant_buffers_are_passed_over(small):
-    model, weights, config = small
-    model.load_public_weights(
-        {**weights, "erb_fb": torch.zeros(1), "mask.erb_inv_fb": torch.zeros(1)},
-        config,
-    )

@@ -2,7 +2,6 @@
 
 import sys
 
-import cdpam
 import pytest
 import torch
 from distillmos import ConvTransformerSQAModel
@@ -21,6 +20,8 @@ def encoder(request):
 
 @torch.no_grad()
 def test_cdpam_is_the_packages():
+    import cdpam  # and numba with it, which takes seconds
+
     encoder = CDPAMEncoder(sample_rate=22050).eval()
     torch.manual_seed(0)
     waveforms = 0.1 * torch.randn(2, 1024)

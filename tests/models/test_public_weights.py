@@ -1,6 +1,7 @@
 """A configuration file of the public package is read as the package reads it."""
 
 import configparser
+import copy
 import inspect
 import json
 import re
@@ -98,9 +99,6 @@ def says(setting, value):
     return re.escape(f"[{setting.section}] {setting.name} is {value}")
 
 
-# What the table has
-
-
 def test_table_has_every_setting_that_the_package_reads_and_its_default():
     defaults = configparser.ConfigParser()
     defaults.read(GOLDEN / "defaults.ini")
@@ -117,28 +115,28 @@ def test_table_has_every_setting_that_the_package_reads_and_its_default():
             assert [int(part) for part in text.split(",")] == list(default)
         else:
             assert type(default)(text) == default
-
-
-def test_table_has_every_argument():
     arguments = set(inspect.signature(DeepFilterNet2).parameters) - {OURS_ALONE}
     assert {s.argument for s in SETTINGS if s.argument} == arguments
-
-
-def test_every_setting_is_tested():
-    assert OTHERS.keys() == BY_NAME.keys()
-
-
-# What is refused
+    assert OTHERS.keys() == BY_NAME.keys()  # every setting is tested
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_another_value_is_refused_by_name(config, model, name):
-    edit(config, name, OTHERS[name])
-    with pytest.raises(ValueError, match=says(BY_NAME[name], OTHERS[name])) as error:
+def test_another_value_is_refused_by_name_or_is_another_model(config, model, name):
+    setting, value = BY_NAME[name], OTHERS[name]
+    edit(config, name, value)
+    with pytest.raises(ValueError, match=says(setting, value)) as error:
         model.load_public_weights(WEIGHTS, config)
     first, line, advice = str(error.value).splitlines()  # and nothing but it
     assert first == f"{config} describes another model:"
-    assert ("settings_from_public_config" in advice) == bool(BY_NAME[name].argument)
+    assert ("settings_from_public_config" in advice) == bool(setting.argument)
+    if setting.argument:
+        other = {setting.argument: float(value) - setting.surplus}
+        expected = {"tau_seconds": 1.0, **CONF, **other}
+        assert settings_from_public_config(config) == expected
+    else:
+        line = f"{says(setting, value)}, but can only be"
+        with pytest.raises(ValueError, match=line):
+            settings_from_public_config(config)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -154,25 +152,11 @@ def test_setting_that_is_not_named_is_the_package_s_default(config, model, name)
             model.load_public_weights(WEIGHTS, config)
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_settings_have_what_can_be_built_and_no_more(config, name):
-    setting = BY_NAME[name]
-    edit(config, name, OTHERS[name])
-    if setting.argument:
-        value = float(OTHERS[name]) - setting.surplus
-        expected = {"tau_seconds": 1.0, **CONF, setting.argument: value}
-        assert settings_from_public_config(config) == expected
-    else:
-        line = f"{says(setting, OTHERS[name])}, but can only be"
-        with pytest.raises(ValueError, match=line):
-            settings_from_public_config(config)
-
-
-def test_error_lists_all(model):
+def test_error_lists_all_and_nothing_is_loaded(model):
     # The defaults are a model that this one is not in almost anything.
+    before = copy.deepcopy(model.state_dict())
     with pytest.raises(ValueError, match="describes another model") as error:
         model.load_public_weights(WEIGHTS, GOLDEN / "defaults.ini")
-    text = str(error.value)
     for part in (
         "[df] sr is 48000, but 16000 of this model (sample_rate=16000)",
         "[deepfilternet] emb_num_layers is 2, but 3 of this model (erb_layers=2)",
@@ -180,20 +164,8 @@ def test_error_lists_all(model):
         "[train] model is deepfilternet3, the package's default, but",
         "run in the package only",
     ):
-        assert part in text
-
-
-def test_nothing_is_loaded_of_another_model(config):
-    model = DeepFilterNet2(**CONF)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    edit(config, "df_n_iter", "2")
-    with pytest.raises(ValueError, match="df_n_iter"):
-        model.load_public_weights(WEIGHTS, config)
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name])
-
-
-# What is read
+        assert part in str(error.value)
+    assert all(torch.equal(x, before[k]) for k, x in model.state_dict().items())
 
 
 def test_published_configuration_is_the_default_model(tmp_path):
@@ -205,34 +177,32 @@ def test_published_configuration_is_the_default_model(tmp_path):
     assert settings_from_public_config(path) == defaults
 
 
-@pytest.mark.parametrize("name", WITHOUT_EFFECT)
-def test_setting_without_effect_is_passed_over(config, model, name):
-    edit(config, name, WITHOUT_EFFECT[name])
-    model.load_public_weights(WEIGHTS, config)
-
-
-def test_words_and_letters_are_the_package_s(config, model):
+def test_words_letters_and_what_has_no_effect_are_read_as_by_the_package(config, model):
+    for name, value in WITHOUT_EFFECT.items():
+        edit(config, name, value)
     edit(config, "enc_concat", "YES")
     edit(config, "mask_pf", "off")
     edit(config, "df_gru_skip", "None")
     edit(config, "conv_kernel", " 1, 3")
-    config.write_text(config.read_text().replace("df_n_iter", "DF_N_ITER"))
+    text = config.read_text().replace("df_n_iter", "DF_N_ITER")
+    config.write_text(text + "\n[logs]\nformat = %(asctime)s %d\n")  # nothing is run
     model.load_public_weights(WEIGHTS, config)
 
 
-def test_deep_filter_s_settings_of_the_model_s_section_win(config):
-    config.write_text(config.read_text().replace("[df]", "[df]\ndf_order = 7"))
-    assert settings_from_public_config(config)["df_order"] == CONF["df_order"]
-    without = config.read_text().replace("[df]", "[df of another program]")
-    config.write_text(without)
-    assert settings_from_public_config(config)["df_lookahead"] == 0  # as the package
-
-
-@pytest.mark.parametrize("section", ["DF", "settings"])
-def test_other_sections_that_the_package_looks_in(config, section):
-    text = config.read_text().replace("sr = 16000", "")
-    config.write_text(f"{text}\n[{section}]\nsr = 8000")
-    assert settings_from_public_config(config)["sample_rate"] == 8000
+@pytest.mark.parametrize(
+    ("before", "after", "argument", "value"),
+    [
+        # The deep filter's settings are looked for in the model's section first,
+        ("[df]", "[df]\ndf_order = 7", "df_order", CONF["df_order"]),
+        # but only beside a section [df].
+        ("[df]", "[df of another program]", "df_lookahead", 0),
+        ("sr = 16000", "[DF]\nsr = 8000\n[x]", "sample_rate", 8000),
+        ("sr = 16000", "[settings]\nsr = 8000\n[x]", "sample_rate", 8000),
+    ],
+)
+def test_sections_that_the_package_looks_in(config, before, after, argument, value):
+    config.write_text(config.read_text().replace(before, after))
+    assert settings_from_public_config(config)[argument] == value
 
 
 @pytest.mark.parametrize(
@@ -245,25 +215,18 @@ def test_value_that_can_t_be_read_is_an_error(config, name, value):
         settings_from_public_config(config)
 
 
-@pytest.mark.parametrize("content", [b"sr = 16000\n", b"\x80\x02}q\x00.", b"[df]\nsr"])
-def test_file_of_another_kind_is_an_error(config, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"sr = 16000\n", r"config\.ini is not like .*checkpoints"),
+        (b"\x80\x02}q\x00.", r"config\.ini is not like .*checkpoints"),
+        (b"[df]\nsr", r"config\.ini is not like .*checkpoints"),
+        (b"", "model is deepfilternet3, the package's"),
+    ],
+)
+def test_file_of_another_kind_is_an_error(config, content, message):
     config.write_bytes(content)
-    with pytest.raises(ValueError, match=r"config\.ini is not like .*checkpoints"):
+    with pytest.raises(ValueError, match=message):
         settings_from_public_config(config)
-
-
-def test_empty_file_is_no_deepfilternet2(config):
-    config.write_text("")
-    with pytest.raises(ValueError, match="model is deepfilternet3, the package's"):
-        settings_from_public_config(config)
-
-
-def test_missing_file_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match="config.ini"):
-        settings_from_public_config(tmp_path / "config.ini")
-
-
-def test_file_with_percent_signs_is_read(config):
-    # Nothing is filled in or run.
-    config.write_text(config.read_text() + "\n[logs]\nformat = %(asctime)s %d\n")
-    assert settings_from_public_config(config)["sample_rate"] == CONF["sample_rate"]
+    with pytest.raises(FileNotFoundError, match="none.ini"):
+        settings_from_public_config(config.with_name("none.ini"))
