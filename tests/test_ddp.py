@@ -30,21 +30,23 @@ def conv_tasnet(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def mixtures(tree):
-    return {"data_folder": tree, "train_examples": 24, "phase_two_epochs": 0}
+def one_batch(tree):
+    """Return options of three epochs of one batch of eight, whatever the order."""
+    options = {"data_folder": tree, "train_examples": 8, "phase_two_epochs": 0}
+    return {**PHASES, **options, "number_of_epochs": 3}
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory, mixtures, conv_tasnet):
+def output(tmp_path_factory, tree, one_batch, conv_tasnet):
     """Return the folder that two processes wrote, of which one died at first."""
     output = tmp_path_factory.mktemp("ddp")
-    mixed = {"DNS/mal_dynamic": {**mixtures, **PHASES}}
+    options = {**PHASES, "data_folder": tree, "train_examples": 24}
+    mixed = {"DNS/mal_dynamic": options}
     died = torchrun(output, mixed, KILL_AT="2")
     assert died.returncode != 0 and "SIGKILL" in died.stderr
     assert not (output / "DNS/mal_dynamic/train_log.txt").exists()  # in the first epoch
     voicebank = dict.fromkeys(SYSTEMS, {**PHASES, "clips": 24})
-    two_epochs = {**PHASES, **mixtures, "number_of_epochs": 2}
-    done = torchrun(output, {**mixed, **voicebank, conv_tasnet: two_epochs})
+    done = torchrun(output, {**mixed, **voicebank, conv_tasnet: one_batch})
     assert done.returncode == 0, done.stderr[-5000:]
     return output
 
@@ -83,14 +85,14 @@ def test_every_mixture_of_an_epoch_is_seen_once_also_after_a_death(output):
 
 
 def test_half_batches_of_two_are_whole_batches_of_one(
-    output, tmp_path, mixtures, conv_tasnet
+    output, tmp_path, one_batch, conv_tasnet
 ):
-    options = {**PHASES, **mixtures, "number_of_epochs": 2, "batch_size": 8}
+    options = {**one_batch, "batch_size": 8}
     alone = fit(make_brain(tmp_path, conv_tasnet, **options)).enhancer.state_dict()
     (*_, notes), _ = read_notes(output / "baseline")[0]
     for name, weight in alone.items():
         # Sums in another order; AdamW divides by the gradient's size, so what differs
-        # in a tiny gradient may differ by a share of a step (1e-3, six of them).
+        # in a tiny gradient may differ by a share of a step (1e-3, three of them).
         torch.testing.assert_close(
             notes["enhancer"][name], weight, atol=2e-4, rtol=1e-3
         )

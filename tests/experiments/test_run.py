@@ -118,7 +118,7 @@ def killed_while_training(folder):
         command, start_new_session=True, stdout=subprocess.PIPE, cwd=ROOT
     )
     log = folder / "output" / "half" / "1" / "train_log.txt"
-    for _ in range(2400):
+    for _ in range(12000):  # ten minutes, on a machine that does more
         if log.exists() or process.poll() is not None:
             break
         time.sleep(0.05)
