@@ -193,15 +193,10 @@ def test_torchrun_with_one_process(tmp_path):
     command += ["--nproc_per_node=1", folder / "train.py"]
     command += [folder / "hparams" / "train.yaml", "--device=cuda"]
     command += [f"--data_folder={ROOT / 'samples' / 'voicebank'}"]
-    command += [
-        f"--output_folder={tmp_path}",
-        "--number_of_epochs=1",
-        "--phase_two_epochs=1",
-        "--channels=8",
-    ]
-    command += ["--hidden_size=64", "--crop_seconds=0.5", "--metric_jobs=1"]
-    command += ["--valid_metrics=[si_sdr]", "--test_metrics=[si_sdr]"]
-    command += ["--ckpt_metric=si_sdr"]
+    command += [f"--output_folder={tmp_path}"]
+    command += """--number_of_epochs=1 --phase_two_epochs=1 --channels=8
+        --hidden_size=64 --crop_seconds=0.5 --metric_jobs=1 --valid_metrics=[si_sdr]
+        --test_metrics=[si_sdr] --ckpt_metric=si_sdr""".split()
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     log = (tmp_path / "train_log.txt").read_text()
@@ -229,16 +224,12 @@ def test_enhance(tmp_path, exact):
 @pytest.mark.parametrize("name", ["train_step", "loss_cost", "inference", "kernels"])
 def test_benchmarks(name):
     """Every benchmark's columns for the device."""
+    model = ROOT / "pretrained" / "dfn2-mal-16k"
     options = {
         "train_step": ["--repeats", "2"],
         "kernels": ["--repeats", "2", "--batch", "4"],
         "loss_cost": ["--repeats", "1", "--losses", "mal", "filterbank"],
-        "inference": [
-            "--model",
-            ROOT / "pretrained" / "dfn2-mal-16k",
-            "--seconds",
-            "5",
-        ],
+        "inference": ["--model", model, "--seconds", "5"],
     }
     command = [sys.executable, ROOT / "benchmarks" / f"{name}.py", "--device", "cuda"]
     done = subprocess.run(
