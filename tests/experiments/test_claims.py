@@ -5,9 +5,9 @@ import functools
 import numpy as np
 import pandas as pd
 import pytest
+from made_scores import write_scores
 
 from experiments.claims import NO_SCORES, NOT_SHOWN, OPPOSITE, Claim, judge
-from experiments.gains import Scores
 
 GAINS = {"control": 0.0, "better": 0.1, "little": 0.03, "same": 0.0, "worse": -0.1}
 
@@ -16,21 +16,14 @@ GAINS = {"control": 0.0, "better": 0.1, "little": 0.03, "same": 0.0, "worse": -0
 def scores(tmp_path_factory):
     """Scores of two sets with the gains above; in `test`, `mixed` loses one seed."""
     folder, rng = tmp_path_factory.mktemp("scores"), np.random.default_rng(0)
-    names = [f"c{i}" for i in range(40)]
-    about = [f"{name},s{i % 8},n{i // 4}" for i, name in enumerate(names)]
-    (folder / "clips.csv").write_text("\n".join(["clip,speaker,noise", *about]))
-    base = rng.normal(3, 1, 40)
+    base, runs = rng.normal(3, 1, 40), {}
     for system, value in {**GAINS, "mixed": 0.1, "single": 0.1}.items():
         for seed in "1" if system == "single" else "123":
             gain = -value if (system, seed) == ("mixed", "3") else value
-            path = folder / "first" / "test" / system / f"{seed}.csv"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            noise = 0.02 * rng.normal(size=40)
-            table = pd.DataFrame(
-                {"pesq": base + gain + noise, "lsd": base - gain + noise}, index=names
-            )
-            table.to_csv(path, index_label="clip")
-    scores = Scores(folder)
+            noisy = base + 0.02 * rng.normal(size=40)
+            values = np.stack([noisy + gain, noisy - gain], 1)
+            runs[f"first/test/{system}/{seed}"] = values
+    scores = write_scores(folder, runs, ["pesq", "lsd"])
     scores.gain = functools.cache(scores.gain)  # of one claim each, so p stays
     return scores
 

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 from conftest import ROOT
+from made_scores import write_scores
 from scipy import stats
 
 from experiments.gains import Scores, clustered_mean, correct, t_interval
@@ -18,22 +19,14 @@ FOLDER = ROOT / "experiments" / "scores"
 def make(tmp_path):
     """Write scores: clips differ by 1, trainings by `spread`; return all of them."""
     base = np.random.default_rng(0).normal(3, 1, 40)
-    lines = [f"{clip},s{clip % 8},n{clip // 8}" for clip in range(40)]
-    (tmp_path / "clips.csv").write_text("\n".join(["clip,speaker,noise", *lines]))
 
     def write(system, offset, seeds="123", spread=0.0, lost=(), column="pesq"):
-        rng = np.random.default_rng(round(abs(1000 * offset)) + 1)
+        rng, runs = np.random.default_rng(round(abs(1000 * offset)) + 1), {}
         for i, seed in enumerate(seeds):
             values = base + offset + 0.05 * rng.normal(size=40) + spread * (i - 1)
-            path = tmp_path / "first" / "test" / system / f"{seed}.csv"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            rows = [f"clip,{column}"]
-            rows += [
-                f"{clip},{'' if (seed, clip) in lost else value}"
-                for clip, value in enumerate(values)
-            ]
-            path.write_text("\n".join(rows))
-        return Scores(tmp_path)
+            values[[clip for run, clip in lost if run == seed]] = np.nan
+            runs[f"first/test/{system}/{seed}"] = values
+        return write_scores(tmp_path, runs, [column])
 
     return write
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
+from made_scores import write_scores
 
 from experiments.decisive import endpoints
 from experiments.definition import read_experiment
-from experiments.gains import Scores
 from experiments.report import Report, filled, main
 from speechbrain_mal.metrics.registry import columns
 
@@ -17,35 +17,30 @@ GAINS |= {"mal_dynamic": 0.1, "mal_random": -0.1}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def scores(tmp_path_factory):
     """NISQA has the gains above, other scores none."""
-    folder, rng = tmp_path_factory.mktemp("scores"), np.random.default_rng(0)
-    about = [f"c{i},s{i % 6},n{i % 5}" for i in range(30)]
-    (folder / "clips.csv").write_text("\n".join(["clip,speaker,noise", *about]))
+    rng, runs = np.random.default_rng(0), {}
     for kind, name in (("first", "testset"), ("first", "oodset"), ("rerun", "testset")):
         base = rng.normal(3, 0.5, (30, len(COLUMNS)))
         for system, gain in GAINS.items():
+            shifted = base + [gain * c.startswith("nisqa") for c in COLUMNS]
             for seed in ["input"] if system == "noisy" else ["1234", "1235", "1236"]:
-                shift = [gain * c.startswith("nisqa") for c in COLUMNS]
-                rows = base + shift + 0.01 * rng.normal(size=base.shape)
-                path = folder / kind / name / system / f"{seed}.csv"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                lines = [f"c{i},{','.join(map(str, r))}" for i, r in enumerate(rows)]
-                path.write_text("\n".join([",".join(["clip", *COLUMNS]), *lines]))
-    return folder
+                rows = shifted + 0.01 * rng.normal(size=base.shape)
+                runs[f"{kind}/{name}/{system}/{seed}"] = rows
+    return write_scores(tmp_path_factory.mktemp("scores"), runs, COLUMNS)
 
 
-def report(folder, tmp_path):
+def report(scores, tmp_path):
     settings = yaml.safe_load((ROOT / "experiments/report.yaml").read_text())
     settings["columns"] = ["nisqa_mos", "pesq", "lsd"]
     settings["drawn"] = ["nisqa_mos", "pesq"]
     experiment = read_experiment(ROOT / "experiments/minibank.yaml")
     page, figures = tmp_path / "RESULTS.md", tmp_path / "figures"
-    return Report(experiment, settings, Scores(folder), page, figures)
+    return Report(experiment, settings, scores, page, figures)
 
 
-def test_a_page_follows_from_the_scores(folder, tmp_path):
-    made = report(folder, tmp_path)
+def test_a_page_follows_from_the_scores(scores, tmp_path):
+    made = report(scores, tmp_path)
     page = made.text()
 
     def line(start):
@@ -75,10 +70,10 @@ def test_a_page_follows_from_the_scores(folder, tmp_path):
     assert len(rows) == 1 + 3 * 2 * 4 * 3
 
 
-def test_figures_in_prose_are_computed(folder):
+def test_figures_in_prose_are_computed(scores):
     text = "{mean first testset mal_dynamic continue nisqa_mos}, {seeds first\ntestset "
     text += "mal_dynamic continue nisqa_mos}, {validation first mal_random random}"
-    mean, *seeds, record = filled(text, Scores(folder)).split(", ")
+    mean, *seeds, record = filled(text, scores).split(", ")
     assert float(mean) == pytest.approx(np.mean([float(s) for s in seeds]), abs=1e-3)
     assert len(seeds) == 3 and record == "(no record)"
 
@@ -90,18 +85,17 @@ def test_a_better_loss_raises_both_scores_and_lowers_none(tmp_path):
     gains = {"continue": [0, 0, 0, 0], "own": [0.2, 0.2, 0, 0]}
     gains |= {"random": [0.2, 0.0, 0, 0], "larger": [0.2, 0.2, -0.2, 0]}
     gains |= {"filterbank": [0.2, 0.2, 0, -0.02], "other_seed": [0.03, 0.2, 0, 0]}
-    about = [f"c{i},s{i % 6},n{i % 5}" for i in range(30)]
-    (tmp_path / "clips.csv").write_text("\n".join(["clip,speaker,noise", *about]))
-    for system, shift in gains.items():
-        for seed in (1, 2, 3):
-            rows = base + shift + 0.004 * rng.normal(size=base.shape)
-            path = tmp_path / "decisive" / "testset" / system / f"{seed}.csv"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lines = [f"c{i},{','.join(map(str, r))}" for i, r in enumerate(rows)]
-            path.write_text("\n".join([",".join(["clip", *columns]), *lines]))
+    runs = {
+        f"decisive/testset/{system}/{seed}": base
+        + shift
+        + 0.004 * rng.normal(size=(30, 4))
+        for system, shift in gains.items()
+        for seed in (1, 2, 3)
+    }
+    scores = write_scores(tmp_path, runs, columns)
     experiment = read_experiment(ROOT / "experiments/decisive.yaml")
     minimum = dict.fromkeys(columns, 0.05) | {"estoi": 0.01}
-    found = endpoints(experiment, Scores(tmp_path), "testset", minimum)
+    found = endpoints(experiment, scores, "testset", minimum)
     better = [system for system, (word, _) in found.items() if word == "better loss"]
     assert better == ["own"] and len(found) == len(gains) - 1
 
