@@ -74,9 +74,8 @@ def test_two_half_batches_are_one_whole(tmp_path):
 def test_bfloat16_trains_alike(tmp_path):
     losses, dtypes = {}, []
     for precision in ("fp32", "bf16"):
-        folder, options = tmp_path / precision, {**BOTH_PHASES, "batch_size": 2}
-        run_opts = short(3, precision=precision)
-        brain = make_brain(folder, "mal_dynamic", Noted, run_opts, **options)
+        folder, run_opts = tmp_path / precision, short(3, precision=precision)
+        brain = make_brain(folder, "mal_dynamic", Noted, run_opts, **BOTH_PHASES)
         dtypes = [set(), set()]
         encoders = brain.enhancer.encoder, brain.loss.added["mal"].loss.encoder
         for encoder, seen in zip(encoders, dtypes, strict=True):
@@ -98,9 +97,12 @@ def test_compiled_enhancer_trains_alike(tmp_path, monkeypatch, system):
     monkeypatch.setattr(torch, "compile", compile_eagerly)
     options = {"compile": True, "compile_module_keys": ["enhancer"]}
     system = with_conv_tasnet(system, tmp_path)
-    phases = {**BOTH_PHASES, "batch_size": 2}
     plain, compiled = (
-        fit(make_brain(tmp_path / name, system, Noted, short(2, **further), **phases))
+        fit(
+            make_brain(
+                tmp_path / name, system, Noted, short(3, **further), **BOTH_PHASES
+            )
+        )
         for name, further in (("plain", {}), ("compiled", {**options, **OFTEN}))
     )
     assert compiled.modules.enhancer is not compiled.enhancer
