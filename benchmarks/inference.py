@@ -19,6 +19,7 @@ from unittest import mock
 import numpy as np
 import soundfile
 import torch
+from scipy.signal import resample_poly
 from torch import nn
 from train_step import (
     PublicModel,
@@ -39,7 +40,6 @@ from speechbrain_mal.inference import (
     onnx_engine,
 )
 from speechbrain_mal.inference.folding import InferenceGRU
-from speechbrain_mal.metrics.waveforms import resample
 from speechbrain_mal.models import DeepFilterNet2
 from speechbrain_mal.models.layers import ConvBlock, TransposedConvBlock
 
@@ -310,7 +310,7 @@ def speech_in_noise(args: argparse.Namespace, sample_rate: int) -> torch.Tensor:
         clips = []
         for file in files:
             clip, rate = soundfile.read(file, dtype="float32", always_2d=True)
-            clips.append(resample(clip[:, 0], rate, sample_rate))
+            clips.append(resample_poly(clip[:, 0], sample_rate, rate))
         signals.append(np.resize(np.concatenate(clips), samples))
     clean, noise = signals
     return torch.from_numpy(clean + 0.5 * noise * (clean.std() / noise.std()))

@@ -18,9 +18,9 @@ import numpy as np
 import scipy.signal
 import soundfile
 import torch
+from scipy.signal import resample_poly
 
 from speechbrain_mal.inference import MALEnhancement, shipped_model
-from speechbrain_mal.metrics.waveforms import resample
 
 Enhancers = Iterator[Callable[[np.ndarray, int], np.ndarray]]  # of [samples] and Hz
 
@@ -198,7 +198,7 @@ def from_command(command: str) -> Enhancers:
             words = [word.format(**paths) for word in shlex.split(command)]
             subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
             enhanced, output_rate = soundfile.read(paths["output"], dtype="float32")
-        return resample(enhanced, output_rate, rate)
+        return resample_poly(enhanced, rate, output_rate)
 
     while True:
         yield enhance

@@ -32,13 +32,13 @@ import scipy.signal
 import soundfile
 import torch
 from peer_models import PEERS, Enhancers, Peer, from_command, from_onnx
+from scipy.signal import resample_poly
 from tqdm.auto import tqdm
 
 from speechbrain_mal.cli.scoring import metric_options
 from speechbrain_mal.files import write_text
 from speechbrain_mal.metrics import METRICS, Clip, clips_from_folders, evaluate
 from speechbrain_mal.metrics.registry import HEADINGS
-from speechbrain_mal.metrics.waveforms import resample
 
 SCORES = ["pesq", "estoi", "si_sdr", "dnsmos_ovrl", "nisqa_mos"]
 
@@ -64,13 +64,13 @@ def enhance_file(
     """Enhance and align a file; return CPU time, length and delay in seconds."""
     noisy, own_rate = soundfile.read(source, dtype="float32")
     rate, enhance = rate or own_rate, next(enhancers)
-    given = resample(np.pad(noisy, (0, round(bound * own_rate))), own_rate, rate)
+    given = resample_poly(np.pad(noisy, (0, round(bound * own_rate))), rate, own_rate)
     start = cpu_seconds()
     enhanced = np.asarray(enhance(given, rate))
     spent = cpu_seconds() - start
     delay = delay_of(enhanced, given, round(bound * rate))
     aligned = np.pad(enhanced[max(delay, 0) :], (max(-delay, 0), len(given)))
-    aligned = resample(aligned[: len(given)], rate, own_rate)[: len(noisy)]
+    aligned = resample_poly(aligned[: len(given)], own_rate, rate)[: len(noisy)]
     target.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(target, aligned, own_rate, subtype="FLOAT")
     return {"cpu": spent, "length": len(given) / rate, "delay": delay / rate}

@@ -166,7 +166,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(tmp_path):
     assert 5 < done < 60 and not (out / "scores.csv").exists()
     assert subprocess.run(command, capture_output=True).returncode == 0
     lines = [json.loads(line) for line in progress.read_text().splitlines()]
-    assert len(lines) == 60 and len({line["clip"] for line in lines}) == 60
+    assert len(lines) == 60 and len({line[0] for line in lines}) == 60
 
 
 def test_help_answers_without_torch():

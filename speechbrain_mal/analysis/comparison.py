@@ -43,23 +43,12 @@ class Row:
 def compare(
     systems: Mapping[str, Scores], control: str
 ) -> tuple[list[Row], dict[str, dict[str, tuple[float, float]]]]:
-    """Compare systems with one of them.
+    """Compare systems with one of them, on the clips that both have a score for.
 
-    Arguments
-    ---------
-    systems : mapping of str to dict
-        Scores by system, of the same columns; those that are not finite are left out.
-        One named "noisy" is shown, and belongs to no test.
-    control : str
-        The system that the others are compared with, on the clips that both have a
-        score for.
-
-    Returns
-    -------
-    tuple
-        A list of `Row`, column by column, in the order of the systems; and by column
-        what `statistics.anova` finds on the clips that all have a score for, nothing
-        for fewer than two systems or clips.
+    Scores that are not finite are left out; a system named "noisy" is shown, and
+    belongs to no test. The result is a `Row` for each column and system; and by column
+    what `statistics.anova` finds on the clips that all have a score for, nothing for
+    fewer than two systems or clips.
 
     Example
     -------
@@ -142,11 +131,10 @@ def read_log(path: str | Path) -> dict[str, dict[str, str]]:
 def breakdown(
     systems: Mapping[str, Scores], groups: Mapping[str, str]
 ) -> dict[str, dict[str, dict[str, tuple[float, int]]]]:
-    """Return each system's mean of each score, and its clips, in every group.
+    """Return `{column: {group: {system: (mean, clips)}}}`.
 
     `groups` has the group of every clip, such as its noise; other clips are left out.
-    The result is `{column: {group: {system: (mean, clips)}}}`, groups in numerical, or
-    else in alphabetical order.
+    Groups are in numerical, or else in alphabetical order.
 
     Example
     -------

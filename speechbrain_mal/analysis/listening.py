@@ -30,23 +30,10 @@ def listening_page(
 ) -> str:
     """Return the page.
 
-    Arguments
-    ---------
-    audio : mapping
-        `{clip: {system: file}}`, in the order to show: noisy, systems, clean.
-    scores : mapping
-        `{system: {clip: {column: score}}}`; a score that is missing or NaN is left out.
-    facts : mapping
-        `{clip: {name: value}}` to show beside the clip, such as its noise.
-    title : str
-        Heading.
-
-    Raises
-    ------
-    ValueError
-        When a file can't be read.
-    ImportError
-        When matplotlib is not installed.
+    `audio` is `{clip: {system: file}}`, in the order to show; `scores`, of which those
+    that are missing or NaN are left out, `{system: {clip: {column: score}}}`; `facts`,
+    such as the clip's noise, `{clip: {name: value}}`. A file that can't be read is a
+    ValueError.
     """
     clips, columns = [], {}
     for clip, files in audio.items():

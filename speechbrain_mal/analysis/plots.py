@@ -1,7 +1,6 @@
 """Pictures: differences with their intervals, means by group and pass, spectrograms.
 
-Each function writes a picture whose format is that of the path's ending, without a
-screen, and raises ImportError when matplotlib is not installed.
+The format is that of the path's ending. Without matplotlib, it is an ImportError.
 """
 
 import os
@@ -46,10 +45,7 @@ def panels(
 
 
 def plot_differences(rows: list[Row], control: str, path: str | os.PathLike) -> None:
-    """Draw every system's difference to the control, one panel a score.
-
-    `rows` is what `compare` returns.
-    """
+    """Draw every system's difference to the control, one panel a score, of `Row`s."""
     rows = [row for row in rows if row.difference is not None]
     columns = list(dict.fromkeys(row.column for row in rows))
     systems = list(dict.fromkeys(row.system for row in rows))
@@ -77,43 +73,34 @@ def plot_differences(rows: list[Row], control: str, path: str | os.PathLike) -> 
     drawing.savefig(path, dpi=120)
 
 
-def plot_breakdown(
-    means: Mapping[str, Mapping[str, Mapping[str, tuple[float, int]]]],
-    key: str,
+def plot_lines(
+    curves: Mapping[str, Mapping[str, Mapping[str | int, float]]],
+    label: str,
     path: str | os.PathLike,
 ) -> None:
-    """Draw means by group, one panel a score and one line a system.
+    """Draw means, `{column: {system: {x: mean}}}`, one panel a score, a line a system.
 
-    `means` is what `breakdown` returns, by column; `key` says under the axis what the
-    groups are.
+    All systems have the names of groups as `x`, or whole numbers, on a logarithmic
+    axis; `label` says under it what they are.
     """
-    drawing, axes = panels(list(means), 4, 3.6, 3.0)
-    for column, axis in axes:
-        groups = means[column]
-        for system in next(iter(groups.values())):
-            values = [groups[group][system][0] for group in groups]
-            axis.plot(range(len(groups)), values, "o-", ms=3, label=plain(system))
-        axis.set_xticks(range(len(groups)), groups, rotation=90, size=7)
-        axis.set_xlabel(key, size=8)
-    drawing.axes[0].legend(fontsize=6)
-    drawing.savefig(path, dpi=120)
-
-
-def plot_passes(
-    curves: Mapping[str, Mapping[str, Mapping[int, float]]], path: str | os.PathLike
-) -> None:
-    """Draw scores, `{column: {system: {pass: mean}}}`, against the number of passes."""
-    drawing, axes = panels(list(curves), 3, 4.2, 3.2)
-    last = max(n for lines in curves.values() for line in lines.values() for n in line)
-    ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300) if tick <= last]
+    drawing, axes = panels(list(curves), 4, 3.6, 3.0)
+    every = [x for lines in curves.values() for line in lines.values() for x in line]
+    numbers = isinstance(every[0], int)
+    ticks = list(dict.fromkeys(every))
+    if numbers:
+        ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300) if tick <= max(every)]
     for column, axis in axes:
         for name, line in curves[column].items():
-            axis.plot(list(line), list(line.values()), "o-", ms=3, label=plain(name))
-        axis.set_xscale("symlog", linthresh=10)
-        axis.set_xticks(ticks, ticks)
-        axis.set_xlim(-0.3, 1.1 * last)
-        axis.set_xlabel("passes", size=8)
-    drawing.axes[0].legend(fontsize=7)
+            places = list(line) if numbers else range(len(line))
+            axis.plot(places, list(line.values()), "o-", ms=3, label=plain(name))
+        if numbers:
+            axis.set_xscale("symlog", linthresh=10)
+            axis.set_xticks(ticks, ticks)
+            axis.set_xlim(-0.3, 1.1 * max(every))
+        else:
+            axis.set_xticks(range(len(ticks)), map(plain, ticks), rotation=90, size=7)
+        axis.set_xlabel(label, size=8)
+    drawing.axes[0].legend(fontsize=6)
     drawing.savefig(path, dpi=120)
 
 

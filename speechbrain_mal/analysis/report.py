@@ -15,7 +15,7 @@ from speechbrain_mal.analysis.comparison import (
     compare,
 )
 from speechbrain_mal.analysis.listening import listening_page
-from speechbrain_mal.analysis.plots import plot_breakdown, plot_differences
+from speechbrain_mal.analysis.plots import plot_differences, plot_lines
 from speechbrain_mal.files import printable, write_text
 from speechbrain_mal.metrics import Clip, evaluate
 from speechbrain_mal.metrics.registry import HEADINGS, versions
@@ -48,9 +48,9 @@ def write_report(
     systems : mapping of str to sequence of Clip
         The same clips by every system; one named "noisy" is shown and not tested.
     metrics, options, jobs, progressbar
-        As of `metrics.evaluate`.
+        As of `metrics.evaluate`, whose errors it has, too.
     control : str
-        System that the others are compared with.
+        System that the others are compared with; a ValueError where there is none.
     folder : path
         Where to write; made if needed.
     log : mapping, optional
@@ -64,12 +64,6 @@ def write_report(
     -------
     list of str
         The clips that could not be scored, with system and reason.
-
-    Raises
-    ------
-    ValueError
-        When the control is not among the systems, a system's name is none of a folder,
-        and as of `metrics.evaluate`.
     """
     check_control(systems, control)
     for name in systems:
@@ -82,9 +76,7 @@ def write_report(
         tables[name] = evaluate(clips, metrics, options, jobs, progress, progressbar)
         tables[name].write(place)
     scores = {name: table.rows for name, table in tables.items()}
-    failures = [
-        f"{name}: {x}" for name, table in tables.items() for x in table.failures
-    ]
+    failures = [f"{name}: {x}" for name in tables for x in tables[name].failures]
     rows, analyses = compare(scores, control)
     text = "# Comparison\n\n" + markdown(rows, analyses, control)
     for name, table in tables.items():
@@ -125,15 +117,19 @@ def _break_down(scores: Mapping[str, Scores], log: Log, folder: Path) -> str:
     for key in next(iter(log.values())):
         means = breakdown(scores, {clip: facts[key] for clip, facts in log.items()})
         picture = f"by_{key.split()[0].lower()}.png"
-        plot_breakdown(means, key, folder / picture)
-        lines = []
+        curves, lines = {}, []
         for column, groups in means.items():
+            curves[column] = {
+                name: {group: values[name][0] for group, values in groups.items()}
+                for name in scores
+            }
             lines += ["", f"### {HEADINGS.get(column, column)} by {key}", ""]
             lines += _head([key, "clips", *map(_cell, scores)])
             for group, values in groups.items():
                 if number := max(count for _, count in values.values()):
                     cells = (f"{mean:.3f}" for mean, _ in values.values())
                     lines.append(_line([_cell(group), str(number), *cells]))
+        plot_lines(curves, key, folder / picture)
         text += "\n".join(lines) + f"\n\n![By {key}]({picture})\n"
     return text
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from speechbrain_mal.analysis.plots import plot_passes, plot_spectrograms
+from speechbrain_mal.analysis.plots import plot_lines, plot_spectrograms
 from speechbrain_mal.audio import OutputFormat, write_audio
 from speechbrain_mal.files import printable, write_text
 from speechbrain_mal.metrics import Clip, ScoreTable, evaluate
@@ -62,28 +62,21 @@ def enhance_repeatedly(
     Arguments
     ---------
     enhance : callable
-        Float32 waveform `[samples]` and its sampling rate in Hz, to a waveform of the
-        same length, aligned.
+        Float32 waveform `[samples]` and its rate in Hz, to an aligned waveform of the
+        same length; a ValueError where it is of another.
     noisy : mapping of str to path
         Files by the name of the clip.
     keep : sequence of int
         Passes to keep, ascending; the last is the last there is.
     folder : path
         `<pass>/<clip>.wav` is written there, in 32-bit float.
-    label : str
-        Beside the progress bar.
-    progressbar : bool
-        Whether to show one.
+    label, progressbar : str, bool
+        Whether to show a progress bar, and what stands beside it.
 
     Returns
     -------
     dict of str to int
         The pass at which a clip diverged, for those that did.
-
-    Raises
-    ------
-    ValueError
-        When a pass changes the length.
     """
     folder, diverged, last = Path(folder), {}, keep[-1]
     total = len(noisy) * last
@@ -133,8 +126,7 @@ def keeping_level(enhance: Enhance) -> Enhance:
 
     A model that amplifies a little what it keeps leaves, pass by pass, the range of
     levels that it was trained on, and after some twenty passes that of 32-bit floats.
-    With this, what is heard after a hundred passes is what it does to the sound. The
-    paper does not say what it does about the level.
+    With this, what is heard after a hundred passes is what it does to the sound.
 
     Example
     -------
@@ -172,24 +164,10 @@ def self_consistency(
     mean of those that are left would be of other clips); and `spectrograms.png` of the
     first clip after 0, 1, 10 and all passes, a column a system.
 
-    Arguments
-    ---------
-    systems : mapping of str to callable
-        What enhances, by name, as of `enhance_repeatedly`.
-    noisy, clean : mapping of str to path
-        Files by the name of the clip; clips without a clean one have no score that
-        needs it.
-    passes : int
-        How often each clip is enhanced.
-    metrics, options, jobs, progressbar
-        As of `metrics.evaluate`.
-    folder : path
-        Where to write; a call that was stopped goes on where it was.
-
-    Returns
-    -------
-    dict of str to dict of int to ScoreTable
-        Scores by system and pass.
+    `systems` are what enhances, by name, as of `enhance_repeatedly`; `noisy` and
+    `clean` files by the name of the clip, where clips without a clean one have no score
+    that needs it. The other arguments are those of `metrics.evaluate`. A call that was
+    stopped goes on where it was. The scores are returned by system and pass.
     """
     check_metrics(metrics, options)  # before hours of passes
     for name in systems:
@@ -219,7 +197,11 @@ def self_consistency(
             for number, group in clips.items()
         }
     write_text(folder / "passes.csv", _means_csv(tables))
-    plot_passes(_curves(tables, columns(metrics)), folder / "passes.png")
+    curves = {
+        column: {name: _curve(by_pass, column) for name, by_pass in tables.items()}
+        for column in columns(metrics)
+    }
+    plot_lines(curves, "passes", folder / "passes.png")
     first = next(iter(noisy))
     grid, rate = {}, 0
     for number in [n for n in (0, 1, 10) if n < passes] + [passes]:
@@ -239,14 +221,11 @@ def pass_rows(by_pass: Mapping[int, ScoreTable]) -> list[list[str]]:
     `clips` is the number of those that have all scores. The passes, in their order, are
     the keys of `by_pass`.
     """
-    names = next(iter(by_pass.values())).columns
-    rows = [["pass", "clips", *names]]
+    rows = [["pass", "clips", *next(iter(by_pass.values())).columns]]
     for number, table in by_pass.items():
-        means = table.means()
-        clips = sum(
-            not any(map(math.isnan, row.values())) for row in table.rows.values()
-        )
-        rows.append([str(number), str(clips), *(f"{means[c]:.4f}" for c in names)])
+        means = (f"{mean:.4f}" for mean in table.means().values())
+        whole = [not any(map(math.isnan, row.values())) for row in table.rows.values()]
+        rows.append([str(number), str(sum(whole)), *means])
     return rows
 
 
@@ -261,18 +240,8 @@ def _means_csv(tables: Tables) -> str:
     return file.getvalue()
 
 
-def _curves(
-    tables: Tables, names: Sequence[str]
-) -> dict[str, dict[str, dict[int, float]]]:
-    """Return means by column, system and pass, of the passes that all clips reached."""
-    return {
-        column: {
-            name: {
-                number: table.means()[column]
-                for number, table in by_pass.items()
-                if table.scored(column) == by_pass[0].scored(column)
-            }
-            for name, by_pass in tables.items()
-        }
-        for column in names
-    }
+def _curve(by_pass: dict[int, ScoreTable], column: str) -> dict[int, float]:
+    """Return the mean by pass, of the passes that all clips reached."""
+    every = by_pass[0].scored(column)
+    means = {n: t.means()[column] for n, t in by_pass.items()}
+    return {n: mean for n, mean in means.items() if by_pass[n].scored(column) == every}

@@ -1,8 +1,8 @@
 """What the scores of clips say about systems: intervals, paired tests, ANOVA.
 
 Systems are compared on the same clips, so their differences clip by clip, `[clips]`,
-are what is tested. All of it covers the choice of clips alone, never that of the
-training seed.
+are what is tested. It covers the choice of clips alone, never that of the training
+seed.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from scipy import stats
 def mean_interval(
     values: np.ndarray, resamples: int = 10_000
 ) -> tuple[float, float, float]:
-    """Return the mean of `[clips]`, and its 95 % percentile bootstrap interval.
+    """Return the mean and the ends of its 95 % bootstrap interval, of percentiles.
 
-    The bootstrap's samples are the same in every call. The result is
-    `(mean, low, high)`: NaN without values, the mean alone with one.
+    The bootstrap's samples are the same in every call. All three are NaN without
+    values, and the mean with one.
 
     Example
     -------
@@ -54,13 +54,7 @@ def wilcoxon(differences: np.ndarray) -> float:
 
 
 def effect_size(differences: np.ndarray) -> float:
-    """Return Cohen's d of paired samples, the mean over the standard deviation.
-
-    Example
-    -------
-    >>> effect_size(np.array([1.0, 2.0, 3.0]))
-    2.0
-    """
+    """Return Cohen's d of paired samples, the mean over the standard deviation."""
     if len(differences) < 2 or not np.any(differences):
         return 0.0 if len(differences) else float("nan")
     with np.errstate(divide="ignore"):
@@ -87,17 +81,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def anova(scores: np.ndarray) -> dict[str, tuple[float, float]]:
     """Test whether any of several systems differs from the others.
 
-    Arguments
-    ---------
-    scores : np.ndarray
-        `[systems, clips]`, at least two of each, of the same clips.
-
-    Returns
-    -------
-    dict of str to (float, float)
-        F and p of the `one-way` analysis of variance, which ignores that the clips are
-        the same, and of that with `repeated measures`, which removes what the clips
-        differ by (and assumes sphericity).
+    Of scores `[systems, clips]`, at least two of each, the result is F and p of the
+    `one-way` analysis of variance, which ignores that the clips are the same, and of
+    that with `repeated measures`, which removes what the clips differ by (and assumes
+    sphericity).
 
     Example
     -------

@@ -10,21 +10,10 @@ def fast_dtw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a path of small Euclidean distance between two sequences.
 
-    The sequences are halved until they are short, and each path is refined within
-    `radius` of the one of half the resolution. Time and memory grow with the lengths,
-    not with their product; the path is not always the very shortest.
-
-    Arguments
-    ---------
-    first, second : np.ndarray
-        `[frames, features]`, of lengths that may differ, each at least one frame.
-    radius : int
-        In frames of the coarser resolution.
-
-    Returns
-    -------
-    tuple of np.ndarray
-        Indices into both, `[steps]`.
+    The sequences `[frames, features]` are halved until they are short, and each path is
+    refined within `radius` frames of the one of half the resolution. Time and memory
+    grow with the lengths, not with their product; the path is not always the very
+    shortest. The result is the indices into both, `[steps]`.
 
     Example
     -------

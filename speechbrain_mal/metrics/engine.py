@@ -1,6 +1,5 @@
 """Score clips in processes, so that nothing is lost and no number depends on how."""
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,12 +8,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from speechbrain_mal.audio import stamp_of
+from speechbrain_mal.audio import SeenFiles, stamp_of
 from speechbrain_mal.files import printable
 from speechbrain_mal.metrics.clips import Clip, read_mono
 from speechbrain_mal.metrics.registry import METRICS, check_metrics
 from speechbrain_mal.metrics.table import ScoreTable
-from speechbrain_mal.metrics.text import read_text
 from speechbrain_mal.processes import DIED, run_tasks
 
 Results = dict[str, dict]  # by metric: {"scores": {column: number}} or {"reason": text}
@@ -37,7 +35,7 @@ def evaluate(
     Arguments
     ---------
     clips : iterable of Clip
-        What to score.
+        What to score; the rows of the table, in this order.
     metrics : sequence of str
         Names out of `METRICS`.
     options : dict of str to dict, optional
@@ -50,16 +48,11 @@ def evaluate(
     progressbar : bool
         Whether to show one.
 
-    Returns
-    -------
-    ScoreTable
-        The scores, in the order of the clips.
-
     Raises
     ------
     ValueError
         When a metric or an option is unknown, two clips have one name, or the progress
-        file is none.
+        file is another one.
     FileNotFoundError, ImportError
         When a metric's weights or package are missing; it says where they come from.
 
@@ -81,16 +74,10 @@ def evaluate(
     results = {clip.name: progress.known(clip) for clip in clips}
     tasks = []
     for clip in clips:
-        missing = [name for name in metrics if name not in results[clip.name]]
-        if missing:
+        if missing := [name for name in metrics if name not in results[clip.name]]:
             tasks.append((clip, missing, options))
-    with tqdm(
-        desc="scoring",
-        unit="clip",
-        total=len(clips),
-        initial=len(clips) - len(tasks),
-        disable=not progressbar,
-    ) as bar:
+    counts = {"total": len(clips), "initial": len(clips) - len(tasks)}
+    with tqdm(desc="scoring", unit="clip", disable=not progressbar, **counts) as bar:
         for clip, new in _run(tasks, jobs):
             results[clip.name].update(new)
             progress.keep(clip, results[clip.name])
@@ -171,70 +158,49 @@ class _Progress:
     """Results on disk, a line a clip, each valid while its files and options are."""
 
     def __init__(self, path: str | os.PathLike | None, options: dict[str, dict]):
-        self.path = None if path is None else Path(path)
-        self.options = options
-        self.lines: dict[str, tuple[list, dict]] = {}
-        if self.path is None:
+        self._options = {
+            name: {key: str(value) for key, value in given.items()}
+            for name, given in options.items()
+        }
+        self._seen = None
+        if path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = read_text(self.path) if self.path.exists() else ""
-        for number, line in enumerate(content.splitlines(), 1):
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:  # cut off by a kill
-                continue
-            try:
-                known = {
-                    name: (record["options"][name], result)
-                    for name, result in record["results"].items()
-                }
-                self.lines[record["clip"]] = record["files"], known
-            except (AttributeError, KeyError, TypeError):
-                raise ValueError(
-                    f"{printable(self.path)}: line {number} is no result of an "
-                    "evaluation: move the file away, or write to another folder."
-                ) from None
-        if content and not content.endswith("\n"):
-            self._append("\n")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                if not b'["'.startswith(file.read(2)):
+                    raise ValueError(
+                        f"{printable(path)} holds no results of an evaluation: move "
+                        "the file away, or write to another folder."
+                    )
+        self._seen = SeenFiles(path)
 
     def known(self, clip: Clip) -> Results:
         """Return the results that still hold."""
-        files, known = self.lines.get(clip.name, (None, {}))
-        if files != _files(clip):
-            return {}
+        kept = self._seen and self._seen.get(clip.name, _files(clip))
         return {
             name: result
-            for name, (options, result) in known.items()
-            if options == self._options(name)
+            for name, (options, result) in (kept or {}).items()
+            if options == self._options.get(name, {})
         }
 
     def keep(self, clip: Clip, results: Results) -> None:
         """Add a clip's results; lines written earlier are superseded."""
-        results = {
-            name: result
+        kept = {
+            name: (self._options.get(name, {}), result)
             for name, result in results.items()
             if not result.get("reason", "").startswith(DIED)
         }
-        files = _files(clip)
-        if self.path is not None and files and results:
-            options = {name: self._options(name) for name in results}
-            record = {"clip": clip.name, "files": files, "options": options}
-            self._append(json.dumps({**record, "results": results}) + "\n")
-
-    def _append(self, text: str) -> None:
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(text)
-
-    def _options(self, name: str) -> dict:
-        return {key: str(value) for key, value in self.options.get(name, {}).items()}
+        if self._seen and kept and (files := _files(clip)):
+            self._seen.add(clip.name, files, kept)
 
 
-def _files(clip: Clip) -> list | None:
-    """Return what tells whether files have changed; None for waveforms."""
+def _files(clip: Clip) -> list:
+    """Return what tells whether files have changed; nothing for waveforms."""
     facts = []
     for audio in (clip.enhanced, clip.clean):
         if isinstance(audio, np.ndarray):
-            return None
+            return []
         stamp = stamp_of(audio) if audio else []
         facts.append([str(audio), *stamp] if stamp else None)
     return [*facts, clip.transcript]

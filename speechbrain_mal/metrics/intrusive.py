@@ -29,17 +29,9 @@ def pesq_wb(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
 def pesq_nb(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     """PESQ-NB (P.862, P.862.1), about 1.02 (bad) to 4.55 (identical): 300 to 3400 Hz.
 
-    16 kHz is given to the package as it is, and so is 8 kHz: it has filters of P.862's
-    for both, and the band is then limited by them and not by a resampler. That is also
-    what calling `pesq` or torchmetrics at 16 kHz gives. The two rates differ a little:
-    a clip resampled to 8 kHz has another score. Undefined where `pesq_wb` is.
-
-    Example
-    -------
-    >>> rng = np.random.default_rng(0)
-    >>> clean = rng.standard_normal(32000) * np.sin(np.arange(32000) / 2000)
-    >>> round(pesq_nb(clean, clean, 16000), 2)
-    4.55
+    8 and 16 kHz go to the package as they are, which has P.862's filters for both, so
+    no resampler limits the band. The two rates' scores differ a little. Undefined where
+    `pesq_wb` is.
     """
     return _pesq(enhanced, clean, sample_rate, "nb")
 
@@ -72,14 +64,7 @@ def stoi(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
 
 
 def estoi(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
-    """ESTOI: STOI that follows fluctuating noise better; see `stoi`.
-
-    Example
-    -------
-    >>> clean = np.random.default_rng(0).standard_normal(16000)
-    >>> round(estoi(clean, clean, 16000), 2)
-    1.0
-    """
+    """ESTOI: STOI that follows fluctuating noise better; see `stoi`."""
     return _stoi(enhanced, clean, sample_rate, extended=True)
 
 

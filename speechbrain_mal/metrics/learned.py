@@ -11,21 +11,10 @@ from pathlib import Path
 
 
 def weights_file(path: str | os.PathLike | None, cached: str, url: str) -> str:
-    """Return the path of a network's weights, fetched once if the user names none.
+    """Return the path of a network's weights: the user's, or `cached`.
 
-    Arguments
-    ---------
-    path : path, optional
-        The user's.
-    cached : str
-        Where they are otherwise looked for, and put.
-    url : str
-        Where they come from.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file, or it can't be fetched.
+    They are fetched from `url` once where neither is there; a FileNotFoundError says
+    so if they can't be.
 
     Example
     -------

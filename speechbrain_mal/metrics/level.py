@@ -20,16 +20,13 @@ def active_speech_level(waveform: np.ndarray, sample_rate: int) -> tuple[float, 
     Thresholds lie 6.02 dB (a factor of 2) apart, and between the two around the margin
     `A` is interpolated in dB. The standard's meter of 16-bit samples has the 15 from
     -90.3 to -6.02 dBov; here they go on in both directions, so that the level of a
-    quiet clip, or of one that would clip, is measured just the same. ITU's tool
-    `sv56` searches the same line and stops within 0.5 dB of the margin; this is the
-    point itself. There is no band filter, as in `sv56`. 0 dBov (ITU-T G.100.1) is a
-    square wave of amplitude 1.0, so a sine of amplitude 1.0 is at -3.01.
+    quiet clip, or of one that would clip, is measured just the same. ITU's tool `sv56`
+    searches the same line and stops within 0.5 dB of the margin. There is no band
+    filter, as in `sv56`. 0 dBov (ITU-T G.100.1) is a square wave of amplitude 1.0, so a
+    sine of amplitude 1.0 is at -3.01.
 
-    Raises
-    ------
-    ValueError
-        When the clip is silent, or no threshold is 15.9 dB below its level: a click, or
-        less than about 0.06 s of sound, to which the envelope doesn't rise.
+    A ValueError where the clip is silent, or no threshold is 15.9 dB below its level: a
+    click, or less than about 0.06 s of sound, to which the envelope doesn't rise.
 
     Example
     -------
@@ -74,9 +71,8 @@ def active_speech_level(waveform: np.ndarray, sample_rate: int) -> tuple[float, 
 def set_level(waveform: np.ndarray, sample_rate: int, level_db: float) -> np.ndarray:
     """Return the clip scaled to an active speech level, by one gain, as `sv56` does.
 
-    Measured again, the level is not exactly the one asked for: the thresholds stand
-    where they did, and the interpolation between them is not quite linear. Nothing is
-    clipped. Arguments and errors are those of `active_speech_level`.
+    Measured again, the level is not exactly that: the thresholds stand where they did.
+    Nothing is clipped. Errors are those of `active_speech_level`.
 
     Example
     -------

@@ -7,6 +7,8 @@ from importlib import import_module
 
 import numpy as np
 
+Scores = float | dict[str, float]
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -29,25 +31,29 @@ class Metric:
     seconds : (float, float)
         Shortest and longest clip.
     rates : tuple of int
-        Sampling rates in Hz that it takes; others are resampled to the last of them.
-        Without any, it takes all.
+        Rates in Hz that it takes, all without any; others are resampled to the last.
     lower_is_better : bool
         Whether it measures an error.
     weight : str, optional
         Column that weighs the clips in the mean (words, for a word error rate).
     transcript : bool
         Whether the function takes the spoken words, as `transcript`.
-    file : str, optional
-        Option that names a model's file or source.
-    required : bool
-        Whether it can't run without that option; otherwise it fetches the file.
+    file, required : str, bool
+        Option that names a model's file or source; without, it is fetched or an error.
     options : dict of str to tuple
         Further options of the function, and the values of each; empty if it takes any.
     package : str, optional
         Distribution that computes it, for the record.
+
+    Example
+    -------
+    >>> metric = Metric("intrusive.snr", {"snr": "SNR (dB)"})
+    >>> metric.score(np.ones(16000), np.zeros(16000), 16000)
+    Traceback (most recent call last):
+    ValueError: the clean clip is silent
     """
 
-    function: str | Callable[..., float | dict[str, float]]
+    function: str | Callable[..., Scores]
     columns: dict[str, str]
     needs_clean: bool = True
     audible: tuple[str, ...] = ("clean",)
@@ -61,7 +67,7 @@ class Metric:
     options: dict[str, tuple] = field(default_factory=dict)
     package: str | None = None
 
-    def load(self) -> Callable[..., float | dict[str, float]]:
+    def load(self) -> Callable[..., Scores]:
         """Return the function."""
         if callable(self.function):
             return self.function
@@ -75,39 +81,15 @@ class Metric:
         sample_rate: int,
         **options: object,
     ) -> dict[str, float]:
-        """Score a clip.
+        """Return a clip's scores by column.
 
-        Arguments
-        ---------
-        enhanced, clean : np.ndarray
-            Waveforms `[samples]`, full scale 1.0; a metric that needs no reference
-            works without the clean one.
-        sample_rate : int
-            Of both in Hz.
-        **options
-            Those of the function.
-
-        Returns
-        -------
-        dict of str to float
-            Scores by column.
-
-        Raises
-        ------
-        ValueError
-            When the metric is not defined for the clip. (Packages differ: one raises,
-            one returns NaN, one a number that means nothing.)
-        ImportError, FileNotFoundError
-            When a package or the weights are missing.
-
-        Example
-        -------
-        >>> metric = Metric("intrusive.snr", {"snr": "SNR (dB)"})
-        >>> metric.score(np.ones(16000), np.zeros(16000), 16000)
-        Traceback (most recent call last):
-        ValueError: the clean clip is silent
+        Waveforms are `[samples]`, full scale 1.0, both of one rate in Hz; a metric that
+        needs no reference works without the clean one. Where it is not defined for the
+        clip, this is a ValueError (packages differ: one raises, one returns NaN, one a
+        number that means nothing); a missing package or file is an ImportError or
+        FileNotFoundError.
         """
-        from speechbrain_mal.metrics.waveforms import resample  # which needs scipy
+        from scipy.signal import resample_poly
 
         rate = (
             sample_rate if sample_rate in self.rates else [sample_rate, *self.rates][-1]
@@ -124,7 +106,8 @@ class Metric:
                 raise ValueError(
                     f"the {name} clip has {length:.3f} s, and {limit} s can be scored"
                 )
-            clips[name] = resample(clip, sample_rate, rate)
+            if rate != sample_rate:
+                clips[name] = resample_poly(clip, rate, sample_rate)
         value = self.load()(*clips.values(), rate, **options)
         scores = value if isinstance(value, dict) else {[*self.columns][0]: value}
         if any(map(math.isnan, scores.values())):

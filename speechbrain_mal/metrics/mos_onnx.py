@@ -37,8 +37,7 @@ _URL = "https://github.com/microsoft/SIG-Challenge/raw/main/ICASSP2024/sigmos"
 SIGMOS_RATE = 48000  # Hz
 WINDOW, HOP = 960, 480  # samples
 COMPRESSION = 0.3  # power of the magnitudes
-# In the order of the network's outputs.
-SCORES = ("col", "disc", "loud", "noise", "reverb", "sig", "ovrl")
+SCORES = ("col", "disc", "loud", "noise", "reverb", "sig", "ovrl")  # its outputs
 
 STRIDE = 320  # samples of a frame of ScoreQ: clips are filled up to a multiple
 DOMAINS = {"natural": "telephone", "synthetic": "synthetic"}  # and the files' names
@@ -55,7 +54,6 @@ def _session(path: str):
 
 
 def _run(path: str, inputs: np.ndarray) -> np.ndarray:
-    """Return the first output for inputs in float32."""
     session = _session(path)
     name = session.get_inputs()[0].name
     return session.run(None, {name: inputs.astype(np.float32)})[0]
@@ -127,20 +125,12 @@ def sigmos(
 ) -> dict[str, float]:
     """SIGMOS: seven scores, 1 to 5; higher is better for all.
 
-    The clip is scored at one peak level, so that enhancers are not told apart by their
-    gain, and at 48 kHz: lower rates are resampled by the Fourier transform, as in the
-    published estimator, and leave the upper bands empty, which is heard as coloration.
-
-    Arguments
-    ---------
-    enhanced, clean, sample_rate
-        As of all metrics.
-    weights : path, optional
-        The ONNX model. Without, that of `~/.cache/sigmos`, fetched from the challenge's
-        repository if it isn't there.
-    peak_db : float, optional
-        Peak level in dBFS to which the clip is scaled first, as S. R. Phaye et al.
-        (Interspeech 2025) do. None: as it is, which the published estimator scores.
+    The clip is scored at one peak level, `peak_db` dBFS, so that enhancers are not told
+    apart by their gain, as S. R. Phaye et al. (Interspeech 2025) do; None leaves it as
+    it is, which the published estimator scores. At 48 kHz: lower rates are resampled by
+    the Fourier transform, as there, and leave the upper bands empty, which is heard as
+    coloration. Without `weights`, the ONNX model is that of `~/.cache/sigmos`, fetched
+    if it isn't there.
     """
     path = weights_file(weights, f"~/.cache/sigmos/{_FILE}", f"{_URL}/{_FILE}")
     clip = enhanced.astype(np.float32)
@@ -160,10 +150,8 @@ def sigmos_features(clip: np.ndarray) -> np.ndarray:
     window = np.sin(np.pi * np.arange(WINDOW) / WINDOW)  # the root of a Hann window
     spectrum = np.fft.rfft(padded * window)
     power = np.maximum(np.abs(spectrum) ** 2, 1e-12)
-    compressed = power ** ((COMPRESSION - 1) / 2) * spectrum
-    return np.stack([power ** (COMPRESSION / 2), compressed.real, compressed.imag])[
-        None
-    ]
+    parts = power ** ((COMPRESSION - 1) / 2) * spectrum
+    return np.stack([power ** (COMPRESSION / 2), parts.real, parts.imag])[None]
 
 
 def scoreq(
@@ -174,17 +162,11 @@ def scoreq(
     domain: str = "natural",
     weights: str | os.PathLike | None = None,
 ) -> float:
-    """ScoreQ without a reference: a mean opinion score, about 1 to 5.
+    """ScoreQ without a reference: a mean opinion score, about 1 to 5, at 16 kHz.
 
-    Arguments
-    ---------
-    enhanced, clean, sample_rate
-        As of all metrics; 16 kHz.
-    domain : str
-        `natural` speech or `synthetic` speech: the data that the model was trained on.
-    weights : path, optional
-        The ONNX model of that domain. Without, the package's place for it in
-        `~/.cache/scoreq`, fetched from Zenodo if it isn't there.
+    `domain` is `natural` or `synthetic` speech: what the model was trained on. Without
+    `weights`, the ONNX model of that domain, it is in the package's place in
+    `~/.cache/scoreq`, fetched from Zenodo if it isn't there.
     """
     return _scoreq(enhanced, "adapt_nr", domain, weights).item()
 
@@ -199,13 +181,10 @@ def scoreq_ref(
 ) -> float:
     """ScoreQ with a reference: the distance of two embeddings, from 0 (identical).
 
-    Arguments are those of `scoreq`; here `clean` is needed, and may be any clean
-    speech.
+    See `scoreq`; here `clean` is needed, and may be any clean speech.
     """
-    first, second = (
-        _scoreq(clip, "fixed_nmr", domain, weights) for clip in (enhanced, clean)
-    )
-    return float(np.linalg.norm(first - second))
+    pair = (_scoreq(clip, "fixed_nmr", domain, weights) for clip in (enhanced, clean))
+    return float(np.linalg.norm(np.subtract(*pair)))
 
 
 def _scoreq(

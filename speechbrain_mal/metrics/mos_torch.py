@@ -76,19 +76,11 @@ def nisqa(
     """NISQA: overall, noisiness, discontinuity, coloration, loudness; about 1 to 5.
 
     Higher is better for all. The clip is scored at its own sampling rate (the mel
-    filters go up to 20 kHz). Undefined where it has no active speech level.
-
-    Arguments
-    ---------
-    enhanced, clean, sample_rate
-        As of all metrics.
-    weights : path, optional
-        The file `nisqa.tar`. Without, `~/.torchmetrics/NISQA/nisqa.tar`, fetched from
-        NISQA's repository if it isn't there.
-    level_db : float, optional
-        Active speech level (ITU-T P.56) in dBov to which the clip is scaled first, so
-        that enhancers are not told apart by their gain. None: as it is, which is what
-        NISQA's own program and torchmetrics score.
+    filters go up to 20 kHz). It is scaled first to an active speech level (ITU-T P.56)
+    of `level_db` dBov, so that enhancers are not told apart by their gain, and
+    undefined where it has none. None leaves it as it is, which is what NISQA's own
+    program and torchmetrics score. `weights` is the file `nisqa.tar`; without, it is
+    torchmetrics' own, fetched if it isn't there.
     """
     for module in ("librosa", "requests"):  # which torchmetrics only misses when called
         require(module, "eval")

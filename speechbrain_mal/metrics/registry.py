@@ -14,7 +14,7 @@ def _several(metric: str, heading: str, names: str) -> dict[str, str]:
     return {f"{metric}_{key}": f"{heading} {name}" for key, name in pairs}
 
 
-_BOTH, _ENHANCED = ("enhanced", "clean"), ("enhanced",)
+_BOTH = ("enhanced", "clean")
 # The package `pesq` keeps at most 50 utterances (speech between pauses of more than
 # 0.2 s) and writes past their arrays when there are more: wrong scores, then a
 # segmentation fault. Speech that pauses less than every 0.8 s stays below 50 for 40 s.
@@ -22,28 +22,22 @@ _PESQ = {"audible": _BOTH, "seconds": (0.25, 40), "package": "pesq"}
 # 30 frames, 12.8 ms apart, make the first correlation.
 _STOI = {"seconds": (0.384, math.inf), "package": "pystoi"}
 _ERROR = {"lower_is_better": True}
-_OPINION = {"needs_clean": False, "audible": _ENHANCED}
-_ONNX_FILE = {"file": "weights", "package": "onnxruntime"}
+_OPINION = {"needs_clean": False, "audible": ("enhanced",)}
+_ONNX = {"file": "weights", "package": "onnxruntime"}
 # From wav2vec 2.0's first frame to where its attention, which needs memory with the
 # square of the frames, takes 0.4 GB a layer.
 _SCOREQ = {
     "seconds": (0.025, 60),
     "rates": (16000,),
     "options": {"domain": ("natural", "synthetic")},
+    **_ONNX,
 }
 
 METRICS = {
-    "pesq": Metric(
-        "intrusive.pesq_wb",
-        {"pesq": "PESQ-WB"},
-        rates=(16000,),  # P.862.2 is defined at no other
-        **_PESQ,
-    ),
+    # P.862.2 is defined at 16 kHz alone; P.862 has input filters for both rates.
+    "pesq": Metric("intrusive.pesq_wb", {"pesq": "PESQ-WB"}, rates=(16000,), **_PESQ),
     "pesq_nb": Metric(
-        "intrusive.pesq_nb",
-        {"pesq_nb": "PESQ-NB"},
-        rates=(8000, 16000),  # P.862 has input filters for both
-        **_PESQ,
+        "intrusive.pesq_nb", {"pesq_nb": "PESQ-NB"}, rates=(8000, 16000), **_PESQ
     ),
     "stoi": Metric("intrusive.stoi", {"stoi": "STOI"}, **_STOI),
     "estoi": Metric("intrusive.estoi", {"estoi": "ESTOI"}, **_STOI),
@@ -100,18 +94,15 @@ METRICS = {
         ),
         seconds=(0.15, math.inf),  # the network halves its frames four times
         options={"peak_db": ()},
-        **_ONNX_FILE,
+        **_ONNX,
         **_OPINION,
     ),
-    "scoreq": Metric(
-        "mos_onnx.scoreq", {"scoreq": "ScoreQ"}, **_SCOREQ, **_ONNX_FILE, **_OPINION
-    ),
+    "scoreq": Metric("mos_onnx.scoreq", {"scoreq": "ScoreQ"}, **_SCOREQ, **_OPINION),
     "scoreq_ref": Metric(
         "mos_onnx.scoreq_ref",
         {"scoreq_ref": "ScoreQ distance"},
         audible=_BOTH,
         **_SCOREQ,
-        **_ONNX_FILE,
         **_ERROR,
     ),
     "wer": Metric(
@@ -130,24 +121,18 @@ METRICS = {
     ),
 }
 
-HEADINGS = {
-    column: heading
-    for metric in METRICS.values()
-    for column, heading in metric.columns.items()
-}
-LOWER_IS_BETTER = {
-    column
-    for metric in METRICS.values()
-    if metric.lower_is_better
-    for column in metric.columns
-}
+HEADINGS: dict[str, str] = {}
+LOWER_IS_BETTER: set[str] = set()
+for _metric in METRICS.values():
+    HEADINGS |= _metric.columns
+    LOWER_IS_BETTER |= _metric.columns.keys() if _metric.lower_is_better else set()
 
 
 def expand(names: Iterable[str], options: dict[str, dict] | None = None) -> list[str]:
-    """Put the metrics of a group in its place, each once.
+    """Put the metrics of the groups "intrusive" and "all" in their place, each once.
 
-    "intrusive" are all that compare with the clean clip, "all" is all; a metric that
-    takes a file is among them where the options, by metric, name it.
+    Those of the first compare with the clean clip; a metric that takes a file is among
+    them where the options, by metric, name it.
 
     Example
     -------
@@ -182,13 +167,6 @@ def columns(names: Iterable[str]) -> list[str]:
 
 def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) -> None:
     """Raise ValueError where a metric or one of its options is unknown or missing.
-
-    Arguments
-    ---------
-    names : iterable of str
-        Metrics to be computed.
-    options : dict of str to dict, optional
-        Options by metric.
 
     Example
     -------
@@ -226,11 +204,7 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     >>> sorted(versions(["pesq"]))
     ['numpy', 'pesq', 'python', 'scipy', 'speechbrain-mal']
     """
-    packages = {METRICS[name].package for name in names} - {None}
-    return {
-        "python": sys.version.split()[0],
-        **{
-            package: metadata.version(package)
-            for package in sorted({"numpy", "scipy", "speechbrain-mal", *packages})
-        },
-    }
+    packages = {"numpy", "scipy", "speechbrain-mal"}
+    packages |= {METRICS[name].package for name in names} - {None}
+    found = {package: metadata.version(package) for package in sorted(packages)}
+    return {"python": sys.version.split()[0], **found}

@@ -14,12 +14,7 @@ from speechbrain_mal.metrics.text import from_cell, read_rows, to_cell
 
 
 class ScoreTable:
-    """Hold the scores of clips.
-
-    Arguments
-    ---------
-    metrics : iterable of str
-        Names out of `METRICS`.
+    """Hold the scores of clips, of metrics named in `METRICS`.
 
     Attributes
     ----------
@@ -46,13 +41,11 @@ class ScoreTable:
 
     def add(self, clip: str, results: dict[str, dict]) -> None:
         """Add a clip's results: by metric, its `scores` or the `reason` of none."""
-        row = dict.fromkeys(self.columns, math.nan)
-        reasons = {}  # in order, and each once
-        for name in self.metrics:
-            row.update(results[name].get("scores", {}))
-            if "reason" in results[name]:
-                reasons[results[name]["reason"]] = None
-        self.rows[clip] = row
+        found = [results[name] for name in self.metrics]
+        row = self.rows[clip] = dict.fromkeys(self.columns, math.nan)
+        for result in found:
+            row.update(result.get("scores", {}))
+        reasons = dict.fromkeys(r["reason"] for r in found if "reason" in r)
         self.failures += [printable(f"{clip}: {reason}") for reason in reasons]
 
     def scored(self, column: str) -> int:
@@ -154,12 +147,7 @@ def _finite(value: object) -> object:
 def read_scores(path: str | os.PathLike) -> dict[str, dict[str, float]]:
     """Read a `scores*.csv`: column by clip, NaN where there is no score.
 
-    Raises
-    ------
-    FileNotFoundError
-        When there is none.
-    ValueError
-        When it is no table of scores.
+    A FileNotFoundError where there is none, a ValueError where it is no such table.
     """
     scores = {}
     for row in read_rows(path, "clip"):

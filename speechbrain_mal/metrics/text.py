@@ -13,10 +13,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 def read_text(path: str | os.PathLike) -> str:
     """Return the content of a text file, without the mark some programs begin it with.
 
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        When there is none, when it is a folder, a pipe or a device, or no UTF-8.
+    A FileNotFoundError where there is none; a ValueError where it is a folder, a pipe
+    or a device, or no UTF-8.
 
     Example
     -------
@@ -37,20 +35,10 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def read_rows(path: str | os.PathLike, column: str) -> list[dict[str, str]]:
-    r"""Read a table of values by column, separated by commas, semicolons or tabs.
+    r"""Read a table with a head, separated by commas, semicolons or tabs.
 
-    Arguments
-    ---------
-    path : path
-        The file, with a head.
-    column : str
-        One that it has to have.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As of `read_text`; when there is no such column, or a row is longer or shorter
-        than the head.
+    Errors are those of `read_text`, and a ValueError where there is no such `column`,
+    or a row is longer or shorter than the head.
 
     Example
     -------
@@ -94,12 +82,9 @@ def from_cell(cell: str) -> str:
 
 
 def check_system(name: str) -> None:
-    r"""Raise where a system's name can't be that of a folder of its own.
+    r"""Raise ValueError where a name can't be that of a folder of its own.
 
-    Raises
-    ------
-    ValueError
-        When it leads elsewhere, or a terminal would obey it.
+    It must not lead elsewhere, and a terminal must not obey it.
 
     Example
     -------

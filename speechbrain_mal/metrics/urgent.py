@@ -18,8 +18,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.signal import lfilter
 
+from speechbrain_mal.metrics.composite import windowed_frames
 from speechbrain_mal.metrics.dtw import fast_dtw
-from speechbrain_mal.metrics.waveforms import windowed_frames
 
 EPSILON = 1e-8
 FRAME_LENGTH, HOP_LENGTH = 1024, 256  # of MCD
@@ -45,18 +45,14 @@ def lsd(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
 
     Example
     -------
-    >>> rng = np.random.default_rng(0)
-    >>> clean = rng.standard_normal(16000)
+    >>> clean = np.random.default_rng(0).standard_normal(16000)
     >>> round(lsd(-0.3 * clean, clean, 16000), 3)
     0.0
-    >>> 0.5 < lsd(clean + 0.3 * rng.standard_normal(16000), clean, 16000) < 1
-    True
     """
     clips = _scaled(enhanced, clean), clean
     distances = []
-    for scaled, reference in zip(
-        *(_magnitudes(clip, sample_rate) for clip in clips), strict=True
-    ):
+    spectra = (_magnitudes(clip, sample_rate) for clip in clips)
+    for scaled, reference in zip(*spectra, strict=True):
         logarithm = np.log(reference**2 / (scaled + EPSILON) ** 2 + EPSILON)
         distances.append(np.sqrt(np.mean(logarithm**2, axis=1)))
     return float(np.concatenate(distances).mean())
@@ -79,17 +75,14 @@ def mcd(enhanced: np.ndarray, clean: np.ndarray, sample_rate: int) -> float:
     """MCD in dB, from 0.
 
     The definition changes with the rate, 8000, 16000, 22050, 24000, 32000, 44100 or
-    48000 Hz: frames have 1024 samples, 256 apart, at any. Undefined at other rates, and
-    for clips shorter than a frame.
+    48000 Hz, and is undefined at others, and for clips shorter than a frame: frames
+    have 1024 samples, 256 apart, at any.
 
     Example
     -------
-    >>> rng = np.random.default_rng(0)
-    >>> clean = rng.standard_normal(16000)
+    >>> clean = np.random.default_rng(0).standard_normal(16000)
     >>> round(mcd(-0.3 * clean, clean, 16000), 3)
     0.0
-    >>> 0.5 < mcd(clean + 0.3 * rng.standard_normal(16000), clean, 16000) < 1
-    True
     """
     if sample_rate not in ANALYSIS:
         raise ValueError(
@@ -124,21 +117,10 @@ def mel_cepstrum(
     minimising `mean_w (P / H^2 + ln H^2)`, by Newton's method. What SPTK's `mcep`
     computes, for all frames at once.
 
-    Arguments
-    ---------
-    frames : np.ndarray
-        `[frames, frame_length]`, of even length.
-    order : int
-        Of the highest coefficient.
-    warping : float
-        `a`, 0 (none) to below 1; 0.42 at 16 kHz is near the mel scale.
-    floor : float
-        Above 0, added to the periodogram: digital silence has no logarithm.
-
-    Returns
-    -------
-    np.ndarray
-        `[frames, order + 1]`; the first coefficient is the log gain.
+    Of frames `[frames, frame_length]`, of even length, the result is
+    `[frames, order + 1]`, the first coefficient the log gain. The `warping` `a` is from
+    0 (none) to below 1; 0.42 at 16 kHz is near the mel scale. The `floor`, above 0, is
+    added to the periodogram: digital silence has no logarithm.
 
     Example
     -------
@@ -178,13 +160,10 @@ def mel_cepstrum(
 
 @lru_cache
 def _warped_powers(n_linear: int, n_warped: int, warping: float) -> np.ndarray:
-    """Return a linear delay's powers in warped delays, `[linear, warped]`.
-
-    Each power is the one before, through the all-pass `(z^-1 + a) / (1 + a z^-1)`.
-    """
+    """Return a linear delay's powers in warped delays, `[linear, warped]`."""
     powers = np.zeros((n_linear, n_warped))
     powers[0, 0] = 1
-    for k in range(1, n_linear):
+    for k in range(1, n_linear):  # each through the all-pass (z^-1 + a) / (1 + a z^-1)
         powers[k] = lfilter([warping, 1], [1, warping], powers[k - 1])
     return powers
 

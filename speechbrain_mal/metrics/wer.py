@@ -35,17 +35,14 @@ def wer(
     Arguments
     ---------
     enhanced, clean, sample_rate
-        As of all metrics. The recogniser hears a clip whole: what it takes in memory
-        for a long one is the recogniser's matter. The clean clip is transcribed for the
-        reference if there is no transcript.
+        As of all metrics. The recogniser hears a clip whole, whatever memory it takes.
     source : str
-        Folder or hub name of an `EncoderASR`, `EncoderDecoderASR` or `WhisperASR`, such
-        as `speechbrain/asr-crdnn-rnnlm-librispeech`. Its `hyperparams.yaml` is
-        executed: use sources that you trust.
+        Folder or hub name of an `EncoderASR`, `EncoderDecoderASR` or `WhisperASR`. Its
+        `hyperparams.yaml` is executed: use sources that you trust.
     savedir : path, optional
         Where the recogniser's files are put; without, the hub's cache.
     transcript : str, optional
-        The words that were said.
+        The words that were said; without, what it hears in the clean clip.
 
     Example
     -------

@@ -65,36 +65,27 @@ def test_failed_clips_are_named_and_left_out(clean):
 def test_bad_files_are_named_and_left_out(folders, clean):
     enhanced, reference = folders
 
-    def write(name, audio, rate=RATE, subtype=None):
-        soundfile.write(enhanced / f"{name}.wav", audio, rate, subtype)
+    def write(name, audio, rate=RATE):
+        soundfile.write(enhanced / f"{name}.wav", audio, rate)
         soundfile.write(reference / f"{name}.wav", clean, RATE)
 
-    write("nan", np.where(np.arange(len(clean)) == 5, np.nan, clean), subtype="FLOAT")
     write("stereo", np.stack([clean, clean], axis=1))
     write("longer", np.append(clean, 0))
     write("rate", clean, 2 * RATE)
-    for name in ("corrupt", "cut", "alone", "forgotten", "dangling", "pipe"):
+    for name in ("corrupt", "alone", "forgotten"):
         write(name, clean)
     (enhanced / "corrupt.wav").write_bytes(b"RIFF, and no more")
-    os.truncate(enhanced / "cut.wav", 1000)
     (reference / "alone.wav").unlink()
-    for name in ("forgotten", "dangling", "pipe"):
-        (enhanced / f"{name}.wav").unlink()
-    (enhanced / "dangling.wav").symlink_to("nowhere.wav")
-    os.mkfifo(enhanced / "pipe.wav")
+    (enhanced / "forgotten.wav").unlink()
     table = evaluate(clips_from_folders(*folders), ["si_sdr"])
     reasons = dict(failure.split(": ", 1) for failure in table.failures)
     expected = {
-        "nan": "nan.wav: NaN or infinite samples",
         "stereo": "2 channels",
         "longer": f"{len(clean) + 1} samples and the clean one {len(clean)}",
         "rate": "32000 Hz and the clean one 16000 Hz",
         "corrupt": "corrupt.wav: not a readable audio file",
-        "cut": "cut.wav: cut off",
         "alone": "clean/alone.wav: there is no such file",
         "forgotten": "enhanced/forgotten.wav: there is no such file",
-        "dangling": "dangling.wav: a link that leads nowhere",
-        "pipe": "pipe.wav: not a regular file",
     }
     assert set(reasons) == set(expected)
     assert all(expected[name] in reason for name, reason in reasons.items())
@@ -150,16 +141,8 @@ def test_goes_on_where_it_was(folders, tmp_path, replace):
     assert evaluate(clips, ["si_sdr"], progress_file=progress).rows == table.rows
     assert not calls
     os.utime(clips[0].enhanced)  # a file that changed is scored again, and it alone
-    evaluate(clips, ["si_sdr"], progress_file=progress)
-    assert len(calls) == 1
-
-
-def test_a_further_metric_computes_nothing_twice(folders, tmp_path, replace):
-    clips = clips_from_folders(*folders)
-    progress = tmp_path / "progress.jsonl"
-    evaluate(clips, ["si_sdr"], progress_file=progress)
-    replace(lambda *_: pytest.fail("computed again"))
     table = evaluate(clips, ["si_sdr", "estoi"], progress_file=progress)
+    assert len(calls) == 1  # and a further metric computes nothing twice
     assert table.scored("si_sdr") == table.scored("estoi") == 4
 
 
@@ -174,25 +157,17 @@ def test_options_that_change_are_no_resume(folders, tmp_path, replace):
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "[]",
-        "null",
-        "{}",
-        '{"clip": "a"}\n',
-        "1\n2",
-        '{"clip": "a", "files": [], "options": {}, "results": {"si_sdr": {}}}',
-    ],
+    "text", ["[]", "null", "{}", '{"clip": "a"}\n', "1\n2", "clip,si_sdr\na,1\n"]
 )
 def test_what_is_no_progress_is_named(text, tmp_path):
     progress = tmp_path / "progress.jsonl"
     progress.write_text(text)
-    with pytest.raises(ValueError, match="progress.jsonl: line 1 is no result"):
+    with pytest.raises(ValueError, match="progress.jsonl holds no results"):
         evaluate([], ["si_sdr"], progress_file=progress)
     assert progress.read_text() == text
     progress.unlink()
     os.mkfifo(progress)
-    with pytest.raises(ValueError, match="progress.jsonl is not a file"):
+    with pytest.raises(ValueError, match="progress.jsonl: not a regular file"):
         evaluate([], ["si_sdr"], progress_file=progress)
 
 
@@ -223,25 +198,28 @@ def test_a_full_disk_is_an_error_and_loses_nothing(folders, tmp_path):
     assert progress.read_bytes() == whole
 
 
-def test_odd_errors_and_nan_scores_are_reasons(clean, replace):
-    def breaks(*_):
-        raise IndexError("index 7 is out of bounds")
+def fails(error):
+    def function(*_):
+        raise error
 
-    clips = [Clip("clip", clean, clean, RATE)]
-    for function, reason in ((breaks, "IndexError: index 7"), (_nan, "is NaN")):
-        replace(function)
-        assert reason in evaluate(clips, ["si_sdr"]).failures[0]
+    return function
 
 
-def _nan(*_):
-    return math.nan
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (fails(IndexError("index 7 is out of bounds")), "IndexError: index 7"),
+        (lambda *_: math.nan, "is NaN"),
+    ],
+)
+def test_odd_errors_and_nan_scores_are_reasons(clean, replace, function, reason):
+    replace(function)
+    table = evaluate([Clip("clip", clean, clean, RATE)], ["si_sdr"])
+    assert reason in table.failures[0]
 
 
 def test_a_missing_package_is_no_failed_clip(clean, replace):
-    def missing(*_):
-        raise ModuleNotFoundError("pip install 'speechbrain-mal[eval]'")
-
-    replace(missing)
+    replace(fails(ModuleNotFoundError("pip install 'speechbrain-mal[eval]'")))
     with pytest.raises(ModuleNotFoundError, match="eval"):
         evaluate([Clip("clip", clean, clean, RATE)], ["si_sdr"])
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from speechbrain_mal.metrics.level import active_speech_level, set_level
-from speechbrain_mal.metrics.waveforms import resample
 
 RATE = 16000
 
@@ -47,25 +46,6 @@ def test_is_the_flow_chart_of_the_standard(pair):
         assert active_speech_level(clip[: 3 * RATE], RATE) == pytest.approx(expected)
 
 
-def test_a_steady_sine_is_active_all_the_time():
-    level, activity = active_speech_level(tone(10, amplitude=1.0), RATE)
-    # Rms of a sine; the envelope takes some tens of ms of the 10 s to rise (0.02 dB).
-    assert level == pytest.approx(-3.01, abs=0.03)
-    assert activity == pytest.approx(1, abs=0.01)
-
-
-def test_pauses_are_not_counted_but_for_the_hangover():
-    bursts = np.tile(np.concatenate([tone(4), np.zeros(4 * RATE)]), 3)
-    level, activity = active_speech_level(bursts, RATE)
-    # The envelope falls in about 0.1 s from 0.064 to the threshold, which lies 15.9 dB
-    # below the level; then the hangover: 4.3 s of 8. A rise takes 0.02 s away.
-    assert activity == pytest.approx((4 + 0.1 + 0.2) / 8, abs=0.01)
-    burst = 20 * np.log10(0.1) - 3.01
-    assert level == pytest.approx(burst + 10 * np.log10(4 / 4.3), abs=0.05)
-    longer = np.concatenate([bursts, np.zeros(30 * RATE)])
-    assert active_speech_level(longer, RATE)[0] == pytest.approx(level, abs=0.1)
-
-
 def test_moves_with_the_level_of_the_clip(sample):
     level, activity = active_speech_level(sample.clean, RATE)
     for gain_db in (-40, -10, 3, 20):
@@ -85,14 +65,6 @@ def test_set_level(sample):
         assert active_speech_level(scaled, RATE)[0] == pytest.approx(-26, abs=0.3)
         gains = scaled[clip != 0] / clip[clip != 0]
         assert np.ptp(gains) < 1e-5 * gains.mean()  # one gain; float32
-
-
-@pytest.mark.parametrize("rate", [8000, 48000])
-def test_the_rate_does_not_matter(sample, rate):
-    expected = active_speech_level(sample.clean, RATE)[0]
-    # Above 4 kHz there is little of the speech's energy.
-    level = active_speech_level(resample(sample.clean, RATE, rate), rate)[0]
-    assert level == pytest.approx(expected, abs=0.2)
 
 
 def test_what_has_no_level():
