@@ -3,8 +3,6 @@
 Signals are `[samples]`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -27,10 +25,8 @@ def active_power(signal: np.ndarray, sample_rate: int) -> float:
     """Return the mean square of speech over its active frames.
 
     A frame of 20 ms is active if its power is within 40 dB of that of the loudest, the
-    range of STOI [1]. What is left at the end, shorter than a frame, is not looked at.
-
-    [1] C. Taal et al., "An Algorithm for Intelligibility Prediction of Time-Frequency
-    Weighted Noisy Speech", IEEE TASLP 2011, section II.A
+    range of STOI (C. Taal et al., IEEE TASLP 2011, section II.A). What is left at the
+    end, shorter than a frame, is not looked at.
     """
     frame = min(round(_FRAME_SECONDS * sample_rate), len(signal))
     frames = signal[: len(signal) // frame * frame].reshape(-1, frame)
@@ -90,9 +86,9 @@ def reverberate(
 
 
 def color(signal: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
-    """Filter by (1 + b1/z + b2/z^2) / (1 + a1/z + a2/z^2), as RNNoise does [1].
+    """Filter by (1 + b1/z + b2/z^2) / (1 + a1/z + a2/z^2), as RNNoise does.
 
-    [1] J.-M. Valin, "A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech
+    J.-M. Valin, "A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech
     Enhancement", 2018, equation 7. Coefficients are b1, b2, a1, a2; it is stable for
     |a1| + |a2| < 1.
     """
@@ -107,7 +103,7 @@ def clip(signal: np.ndarray, share: float) -> np.ndarray:
 
 
 def low_pass(signal: np.ndarray, cutoff_hz: float, sample_rate: int) -> np.ndarray:
-    """Remove what is above a frequency, by 80 dB from there on, without delay.
+    """Remove what is above a frequency, by 80 dB, without delay.
 
     The transition, of 400 Hz, ends at the cut-off.
     """

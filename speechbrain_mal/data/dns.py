@@ -1,19 +1,17 @@
 """Manifests of a DNS-Challenge corpus: clean speech, noise, room impulse responses."""
 
-from __future__ import annotations
-
 import csv
 import io
 import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_mal.data import manifests
-from speechbrain_mal.data.scan import Facts, list_audio, scan
+from speechbrain_mal.data.scan import Facts, list_audio
 from speechbrain_mal.files import printable, write_text
 
 logger = get_logger(__name__)
@@ -48,16 +46,13 @@ def prepare_dns(
 
     Arguments
     ---------
-    data_folder : path
-        The corpus. DNS4 and DNS5 have `clean_fullband`, `noise_fullband` and
-        `impulse_responses`; DNS 2020 `clean` and `noise`, and no responses.
-    save_folder : path
-        Where the manifests go.
+    data_folder, save_folder : path
+        The corpus, and where the manifests go.
     sample_rate : int
         In Hz. Files of a higher rate are resampled when they are read.
     clean_folder, noise_folder, rir_folder : str
-        Folders in `data_folder`, with any folders in them; no `rir_folder` where there
-        are no responses.
+        Folders in `data_folder`, as in DNS4 and DNS5; DNS 2020 has `clean` and `noise`,
+        and no `rir_folder`.
     clean_subsets : sequence of str, optional
         Folders of `clean_folder` to take; all without it.
     valid_share : float
@@ -91,7 +86,6 @@ def prepare_dns(
     >>> len(json.loads((root / "out" / "train_clean.json").read_text()))
     1
     """
-    save_folder = Path(save_folder)
     folders = {"clean": clean_folder, "noise": noise_folder, "rir": rir_folder}
     folders = {kind: folder for kind, folder in folders.items() if folder is not None}
     written = [f"{s}_{kind}.json" for s in ("train", "valid") for kind in folders]
@@ -103,9 +97,7 @@ def prepare_dns(
         raise ValueError(f"valid_share is {valid_share}: it has to be between 0 and 1.")
     data_folder = manifests.existing_folder(data_folder, "data_folder")
     names = _list_files(data_folder, folders, clean_subsets, valid_folders)
-    every = list(itertools.chain(*names.values()))
-    stamp = {
-        "files": manifests.fingerprint(data_folder, every),
+    settings = {
         "folders": folders,
         "valid_folders": valid_folders,
         "clean_subsets": list(clean_subsets) if clean_subsets else None,
@@ -114,11 +106,9 @@ def prepare_dns(
         "decode": decode,
         "max_bad_share": max_bad_share,
     }
-    if manifests.is_current(save_folder, written, stamp):
-        return
-    contents: dict[str, dict] = {}
-    left_out = [("file", "reason")]
-    with scan(data_folder, every, save_folder, decode) as scanned:
+
+    def make(scanned: Iterator[tuple[str, Facts]]) -> dict[str, dict]:
+        contents, left_out = {}, [("file", "reason")]
         for (split, kind), files in names.items():
             entries, bad = {}, []
             for name, facts in itertools.islice(scanned, len(files)):
@@ -139,13 +129,18 @@ def prepare_dns(
                     )
             contents[f"{split}_{kind}.json"] = entries
             left_out += bad
-    if not valid_folders:
-        contents = hold_out(contents, valid_share)
-    csv.writer(table := io.StringIO()).writerows(left_out)
-    write_text(path := save_folder / "left_out.csv", table.getvalue())
-    if files_out := len(left_out) - 1:
-        logger.warning(f"{files_out} files left out: {printable(path)} names them.")
-    manifests.write_manifests(save_folder, contents, stamp)
+        if not valid_folders:
+            contents = hold_out(contents, valid_share)
+        csv.writer(table := io.StringIO()).writerows(left_out)
+        write_text(path := Path(save_folder, "left_out.csv"), table.getvalue())
+        if count := len(left_out) - 1:
+            logger.warning(f"{count} files left out: {printable(path)} names them.")
+        return contents
+
+    every = list(itertools.chain(*names.values()))
+    manifests.make_manifests(
+        data_folder, every, save_folder, written, settings, make, decode
+    )
 
 
 def speaker_of(name: str) -> str | None:
@@ -166,10 +161,7 @@ def speaker_of(name: str) -> str | None:
 
 
 def hold_out(contents: dict[str, dict], share: float) -> dict[str, dict]:
-    """Divide the files of training manifests, by name, into training and validation.
-
-    Speakers stay whole, and more of them don't move the others.
-    """
+    """Divide manifests' files; speakers stay whole, and more don't move the others."""
     divided = {}
     for manifest, entries in contents.items():
         groups = {file: entry.get("speaker", file) for file, entry in entries.items()}

@@ -1,14 +1,12 @@
 """Manifests: written all at once, made again when needed, checked as they are read."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_mal.audio import stamp_of
 from speechbrain_mal.audio.reader import RATES
+from speechbrain_mal.data.scan import Facts, scan
 from speechbrain_mal.files import parse_json, printable, read_bytes, shown, whole_file
 
 logger = get_logger(__name__)
@@ -110,24 +109,38 @@ def existing_folder(folder: str | os.PathLike, key: str, advice: str = "") -> Pa
     )
 
 
-def require_manifests(folder: Path, names: Iterable[str]) -> None:
+def require_manifests(folder: str | os.PathLike, names: Iterable[str]) -> None:
     """Raise FileNotFoundError unless the manifests are there, for `skip_prep`."""
-    if missing := [name for name in names if not (folder / name).is_file()]:
+    if missing := [name for name in names if not Path(folder, name).is_file()]:
         raise FileNotFoundError(
             f"skip_prep is set, but {printable(folder)} has no {', '.join(missing)}: "
             "run once without skip_prep."
         )
 
 
-def fingerprint(folder: Path, names: Iterable[str]) -> str:
-    """Return a digest of files' names in a folder, their sizes and times.
+def make_manifests(
+    data_folder: Path,
+    files: Sequence[str],
+    save_folder: str | os.PathLike,
+    written: Iterable[str],
+    settings: Mapping,
+    make: Callable[[Iterator[tuple[str, Facts]]], dict[str, dict]],
+    decode: bool = True,
+) -> None:
+    """Write manifests, unless those that are there are of the same files and settings.
 
-    Reading contents would take as long as preparing the corpus, which may be moved.
+    `make` makes their contents of the files' names and facts; its errors leave what is
+    there as it is. Files are told by their names, sizes and times: reading them would
+    take as long as preparing the corpus, which may be moved.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for name in names:
-        digest.update(as_bytes(f"{name} {stamp_of(folder / name)}\n"))
-    return digest.hexdigest()
+    save_folder, digest = Path(save_folder), hashlib.blake2b(digest_size=16)
+    for name in files:
+        digest.update(as_bytes(f"{name} {stamp_of(data_folder / name)}\n"))
+    stamp = {**settings, "files": digest.hexdigest()}
+    if not is_current(save_folder, written, stamp):
+        with scan(data_folder, files, save_folder, decode) as scanned:
+            contents = make(scanned)
+        write_manifests(save_folder, contents, stamp)
 
 
 def is_current(folder: Path, names: Iterable[str], stamp: Mapping) -> bool:
@@ -148,9 +161,8 @@ def write_manifests(
     """Write manifests so that those one finds always belong together.
 
     All are written under temporary names first. Then the old ones go, before the first
-    new one appears, and the stamp comes last: a process that is killed in between
-    leaves an incomplete set, never a mixed one, and the next call prepares it again.
-    The stamp tells `is_current` what they were made from.
+    new one appears, and the stamp, which tells `is_current` what they were made from,
+    comes last: a kill leaves an incomplete set, never a mixed one.
     """
     texts = {name: json.dumps(content, indent=2) for name, content in manifests.items()}
     sizes = {name: len(text) for name, text in texts.items()}  # they are ASCII

@@ -5,8 +5,6 @@ list (any of them, equally often) or a range such as `-5..40` (uniformly from on
 other). All three can be given on the command line in place of each other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -38,6 +36,7 @@ class Mixing(SharedEpoch):
     The defaults are those of DeepFilterNet2's public configuration and code [1], as far
     as they exist there; where this differs is noted in `render`. `set_epoch` tells the
     epoch; validation leaves it at 0. "p_" is the probability of what is named after it.
+    A setting out of range is a ValueError.
 
     [1] https://github.com/Rikorose/DeepFilterNet, libDF/src/dataset.rs
 
@@ -79,11 +78,6 @@ class Mixing(SharedEpoch):
     p_offset, offset : float, Choice
         A constant is added to the noisy mixture, as cheap microphones do (the target
         has none).
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range, naming it.
 
     Example
     -------

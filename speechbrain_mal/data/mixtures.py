@@ -1,7 +1,5 @@
 """A SpeechBrain dataset of mixtures that are made as they are asked for."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -66,11 +64,9 @@ def mixed_dataset(
     ---------
     mixing : Mixing
         The settings, and the epoch. Files of a higher rate are resampled.
-    manifests : mapping of str to path
+    manifests, data_folder : mapping of str to path, path
         JSON manifests as `prepare_dns` writes them, for "clean", "noise" and, unless
-        there is none, "rir".
-    data_folder : path
-        What the names in them are relative to.
+        there is none, "rir"; and what the names in them are relative to.
     examples : int
         How many make an epoch.
     skipped : SkippedFiles, optional
@@ -79,8 +75,8 @@ def mixed_dataset(
     Raises
     ------
     FileNotFoundError, ValueError
-        If a manifest does not exist, is damaged, or has too little for a mixture, or
-        there are no examples.
+        If a manifest is missing, damaged or too short for a mixture, or without
+        examples.
 
     Example
     -------

@@ -1,7 +1,5 @@
 """A SpeechBrain dataset of aligned noisy/clean crops that any run can repeat."""
 
-from __future__ import annotations
-
 import os
 from functools import partial
 
@@ -23,17 +21,9 @@ class RandomCrop(SharedEpoch):
     """Choose a random segment of a clip, anew in every epoch.
 
     The position depends on the seed, the epoch and the clip's id, and on nothing else:
-    it is the same for any number of loader workers, any order of the clips, and after
-    a run was resumed. Call `set_epoch` in the Brain's `on_stage_start`.
-
-    Arguments
-    ---------
-    seconds : float
-        Length of the segment. A shorter clip is taken whole.
-    sample_rate : int
-        Sample rate of the clips in Hz.
-    seed : int
-        Another seed gives other positions.
+    it is the same for any number of loader workers, any order of the clips, and after a
+    run was resumed. Call `set_epoch` in the Brain's `on_stage_start`. A clip shorter
+    than `seconds`, at `sample_rate` (Hz), is taken whole.
 
     Example
     -------
@@ -72,22 +62,12 @@ def paired_dataset(
     Only the needed segment is read from disk. The items are `id` (str), `noisy` and
     `clean` (float32, `[samples]` each, of the same segment) and `clean_wav`, the path
     of the clean file. It can be sorted and filtered by `length` (seconds), `samples`
-    and `speaker`; the same `crop` stays in charge.
+    and `speaker`; the same `crop` stays in charge. Without a crop, as for validation
+    and test, a clip is whole.
 
-    Arguments
-    ---------
-    manifest : path
-        A JSON manifest, as `prepare_voicebank` writes it.
-    data_folder : path
-        What `{data_root}` in the manifest stands for.
-    crop : RandomCrop, optional
-        The segment of each clip. Default: the whole clip, as for validation and test.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the manifest does not exist, is damaged or of another rate than the crop, or
-        the audio is not in `data_folder`.
+    A manifest of `prepare_voicebank` that does not exist, is damaged or of another rate
+    than the crop, or of which the audio is not in `data_folder` (its `{data_root}`), is
+    a FileNotFoundError or ValueError.
 
     Example
     -------

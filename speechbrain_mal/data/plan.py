@@ -1,7 +1,5 @@
 """All that is random about a mixture, drawn from lengths alone before audio is read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,10 +56,9 @@ class Planner:
     A file is drawn with a probability proportional to its length, so that every second
     of a corpus is heard as often as any other. No file is in a mixture twice: a noise
     that is shorter than the mixture is continued by another file, and where noise files
-    run out there are fewer noises (speech files are then used again).
-
-    What one setting draws does not depend on another: two runs that differ in
-    `p_reverb` have the same speech, noises and SNRs.
+    run out there are fewer noises (speech files are then used again). What one setting
+    draws does not depend on another: two runs that differ in `p_reverb` have the same
+    speech, noises and SNRs.
 
     Made of the settings, the files' lengths in samples at the mixture's rate, int
     `[files]`, and the number of room impulse responses. Too few are a ValueError.

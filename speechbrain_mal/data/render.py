@@ -7,8 +7,6 @@ of the impulse response (there: a faster decay mixed with dry speech), reverbera
 of the speech alone (there: of noise as well).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,10 +47,7 @@ def render(plan: Plan, mixing: Mixing, read: Read) -> Mixture:
     The SNR is between the clean speech, before a target keeps noise, on its active
     frames and the noise on the whole segment. One gain is applied to everything. If
     something would exceed full scale, it is lowered, all by the same factor, unless
-    `within_full_scale` is off.
-
-    `read(kind, piece)` returns the piece of a file of "clean" or "noise", or of "rir"
-    the whole, float32 `[samples]`.
+    `within_full_scale` is off. `read` is as `Sources.read`.
 
     Where the speech, the noise or the impulse response is silent, it raises a
     `SilentSegmentError`: take the plan of the next attempt.

@@ -33,23 +33,17 @@ class ShardedMixtures(IterableDataset):
 
     Arguments
     ---------
-    mixing : Mixing
-        The settings, and the epoch.
+    mixing, skipped
+        As of `mixed_dataset`.
     folder : path
-        What `pack_shards` wrote.
+        What `pack_shards` wrote; a ValueError where it is damaged, or has less speech
+        shards than readers.
     examples : int
         Mixtures of an epoch, of all processes together; each makes an equal share.
     buffer, noise_buffer, rir_buffer : int
         Files of each kind that a reader keeps; all, if there are at most twice as many.
     rank, processes : int
         Number of this process, and how many there are.
-    skipped : SkippedFiles, optional
-        Where unreadable files are counted.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        When the index is missing or damaged, or has less speech shards than readers.
     """
 
     def __init__(

@@ -3,8 +3,7 @@
 A shard holds audio files as they are, and beside each a `.json` with its name, samples,
 rate and, where it is known, speaker. Files are dealt out in an order that depends on
 their names alone, so that one shard mixes speakers and corpora. The index lists the
-shards with their size and SHA-256, by which damage is found as they are read. Python's
-own tarfile writes and reads them: any WebDataset reader can, too.
+shards with their size and SHA-256, by which damage is found as they are read.
 """
 
 from __future__ import annotations
@@ -52,28 +51,16 @@ def pack_shards(
     output: str | os.PathLike,
     max_bytes: int = 512 * 2**20,
 ) -> Path:
-    """Pack the files of the training manifests into shards, with a progress bar.
+    """Pack the files of the training manifests into shards; return the index' path.
 
     A shard appears under its name when it is whole; a call that was stopped goes on
-    with those that are missing. The index comes last.
-
-    Arguments
-    ---------
-    manifest_folder, data_folder : path
-        What `prepare_dns` wrote, and what the names in it are relative to.
-    output : path
-        Folder of the shards; made if needed.
-    max_bytes : int
-        Size of a shard; a single file may be larger.
-
-    Returns
-    -------
-    Path
-        The index.
+    with those that are missing. The index comes last. `data_folder` is what the names
+    in the manifests of `prepare_dns` are relative to. A shard has `max_bytes`, unless a
+    single file is larger.
 
     Raises
     ------
-    ValueError, OSError
+    FileNotFoundError, ValueError, OSError
         When a manifest is damaged, or a file is missing or outside of the data folder;
         when the disk is full, naming the shard, of which no part is left.
 

@@ -33,7 +33,7 @@ class Shared:
 
 
 class SharedEpoch(Shared):
-    """Tell all worker processes which epoch it is, which random choices depend on.
+    """The epoch, which random choices depend on, for all worker processes.
 
     Clips that workers are already reading keep the choices of the epoch before.
     """
@@ -63,8 +63,8 @@ class SkippedFiles(Shared):
     max_share : float
         Training stops when more than this share of the examples met such a file.
     log : path, optional
-        Text file to which the name of each is added once, with the reason. Without it
-        they are in the warnings only.
+        Text file to which the name of each is added once, with the reason, besides the
+        warnings.
     min_examples : int
         Nothing is stopped before so many examples were made.
 
@@ -107,10 +107,7 @@ class SkippedFiles(Shared):
     def add(self, file: str, reason: str) -> None:
         """Name a file that could not be read, and count the example that met it.
 
-        Raises
-        ------
-        TooManySkippedError
-            When the share is exceeded.
+        Past the share, it is a TooManySkippedError.
         """
         self._shared[1] += not self._is_met  # an example may meet several
         self._is_met = True

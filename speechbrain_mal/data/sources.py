@@ -1,7 +1,5 @@
 """The files that mixtures are made of: their lengths, and pieces out of them."""
 
-from __future__ import annotations
-
 import errno
 import math
 import os
@@ -66,9 +64,9 @@ class Sources:
         return self._samples.get(kind, np.zeros(0, np.int64))
 
     def read(self, kind: str, piece: Piece) -> np.ndarray:
-        """Return a piece of a file of "clean" or "noise", or the whole of a "rir".
+        """Return a piece of "clean" or "noise", or a whole "rir", float32 `[samples]`.
 
-        Float32 `[samples]`; errors are those of `read_piece`.
+        Errors are those of `read_piece`.
         """
         name = self._names[kind][piece.file].decode("utf-8", "surrogateescape")
         rate = int(self._rates[kind][piece.file])

@@ -4,15 +4,13 @@
 for noise-robust Text-to-Speech", SSW 2016; https://doi.org/10.7488/ds/2117
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from speechbrain_mal.data import manifests
-from speechbrain_mal.data.scan import Facts, list_audio, scan
+from speechbrain_mal.data.scan import Facts, list_audio
 from speechbrain_mal.files import printable, shown
 
 # The corpus is published at 48 kHz; "_16k" is what recipes call its resampled copy.
@@ -47,10 +45,8 @@ def prepare_voicebank(
         (16 kHz), with any folders in them. A file is named `<speaker>_<sentence>`.
     save_folder : path
         Where the manifests go; made if needed.
-    sample_rate : int
-        16000 or 48000 (Hz); it selects the folders.
-    train_set : str
-        `"28spk"` or `"56spk"`.
+    sample_rate, train_set : int, str
+        16000 or 48000 (Hz), `"28spk"` or `"56spk"`: they select the folders.
     valid_speakers : iterable of str
         Speakers of the training set that are held out for validation.
     test_set : str
@@ -63,10 +59,9 @@ def prepare_voicebank(
     FileNotFoundError
         If a folder, one half of a pair, or with `skip_prep` a manifest is missing.
     ValueError
-        If an option is unknown, a split would be empty, a clip is in both training
-        and test set, or audio is unusable: one error lists up to ten clips. Usable
-        are mono files of this rate, complete, of finite samples, as long as their
-        other half. No manifest is written or changed then.
+        If an option is unknown, a split would be empty, a clip is in two, or audio is
+        not mono, of this rate, whole and as long as its other half: one error lists up
+        to ten clips. No manifest is written or changed then.
 
     Example
     -------
@@ -83,7 +78,6 @@ def prepare_voicebank(
     >>> valid["p226_001"]["length"]
     0.5
     """
-    save_folder = Path(save_folder)
     if skip_prep:
         manifests.require_manifests(save_folder, _MANIFESTS)
         return
@@ -97,38 +91,36 @@ def prepare_voicebank(
     data_folder = manifests.existing_folder(data_folder, "data_folder")
     # A single speaker from the command line arrives as a string.
     speakers = {valid_speakers} if isinstance(valid_speakers, str) else valid_speakers
-    speakers = sorted(set(map(str, speakers)))
-
-    train = _list_pairs(data_folder, f"trainset_{train_set}", sample_rate)
-    test = _list_pairs(data_folder, test_set, sample_rate)
-    splits = _split(train, test, speakers)
-    pairs = train | test
-    names = list(itertools.chain(*pairs.values()))
-    stamp = {
+    settings = {
         "sample_rate": sample_rate,
         "train_set": train_set,
-        "valid_speakers": speakers,
+        "valid_speakers": sorted(set(map(str, speakers))),
         "test_set": test_set,
-        "files": manifests.fingerprint(data_folder, names),
     }
-    if manifests.is_current(save_folder, _MANIFESTS, stamp):
-        return
-    with scan(data_folder, names, save_folder) as scanned:
-        lengths = _check_pairs(pairs, (facts for _, facts in scanned), sample_rate)
-    contents = {
-        name: {
-            clip: {
-                "noisy_wav": f"{{data_root}}/{noisy}",
-                "clean_wav": f"{{data_root}}/{clean}",
-                "length": lengths[clip] / sample_rate,
-                "samples": lengths[clip],
-                "speaker": _speaker(clip),
+    train = _list_pairs(data_folder, f"trainset_{train_set}", sample_rate)
+    test = _list_pairs(data_folder, test_set, sample_rate)
+    splits, pairs = _split(train, test, settings["valid_speakers"]), train | test
+
+    def make(scanned: Iterator[tuple[str, Facts]]) -> dict[str, dict]:
+        lengths = _check_pairs(pairs, scanned, sample_rate)
+        return {
+            name: {
+                clip: {
+                    "noisy_wav": f"{{data_root}}/{noisy}",
+                    "clean_wav": f"{{data_root}}/{clean}",
+                    "length": lengths[clip] / sample_rate,
+                    "samples": lengths[clip],
+                    "speaker": _speaker(clip),
+                }
+                for clip, (noisy, clean) in sorted(split.items())
             }
-            for clip, (noisy, clean) in sorted(split.items())
+            for name, split in zip(_MANIFESTS, splits, strict=True)
         }
-        for name, split in zip(_MANIFESTS, splits, strict=True)
-    }
-    manifests.write_manifests(save_folder, contents, stamp)
+
+    files = list(itertools.chain(*pairs.values()))
+    manifests.make_manifests(
+        data_folder, files, save_folder, _MANIFESTS, settings, make
+    )
 
 
 def _speaker(clip: str) -> str:
@@ -204,24 +196,20 @@ def _split(train: Pairs, test: Pairs, valid_speakers: list[str]) -> list[Pairs]:
 
 
 def _check_pairs(
-    pairs: Pairs, scanned: Iterator[Facts], sample_rate: int
+    pairs: Pairs, scanned: Iterator[tuple[str, Facts]], sample_rate: int
 ) -> dict[str, int]:
     """Return each clip's length in samples; raise ValueError if some are unusable."""
     lengths, problems = {}, []
-    for clip, pair in pairs.items():
-        halves = list(itertools.islice(scanned, 2))
-        faults = [
-            f"{printable(name)}: {fault}"
-            for name, facts in zip(pair, halves, strict=True)
-            if (fault := _fault(facts, sample_rate))
-        ]
-        noisy, clean = (facts.samples for facts in halves)
-        if not faults and noisy != clean:
+    for clip in pairs:
+        halves = [(printable(name), f) for name, f in itertools.islice(scanned, 2)]
+        faults = [f"{x}: {why}" for x, f in halves if (why := _fault(f, sample_rate))]
+        (noisy, one), (clean, other) = halves
+        if not faults and one.samples != other.samples:
             faults = [
-                f"{printable(pair[0])} has {noisy} samples, {printable(pair[1])} has "
-                f"{clean}: cut both to the same, aligned length, or remove both."
+                f"{noisy} has {one.samples} samples, {clean} has {other.samples}: cut "
+                "both to the same, aligned length, or remove both."
             ]
-        lengths[clip] = noisy
+        lengths[clip] = one.samples
         problems += [" ".join(faults)] if faults else []
         if len(problems) == _MAX_PROBLEMS:
             break

@@ -148,64 +148,62 @@ def test_a_crop_without_samples_is_an_error():
         RandomCrop(1, RATE)("p225_001", 0)
 
 
-CLIP = {"noisy_wav": "{data_root}/a", "clean_wav": "b", "length": 1.0, "samples": 9}
-FILE = {"samples": 1, "sample_rate": RATE}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "does not exist: prepare the data first"),
-        ("", "no plain JSON"),
-        ("[", "no plain JSON"),
-        ("{}", "names no file"),
-        ("null", "names no file"),
-        ("[]", "names no file"),
-        ({"a": None}, "'a' has no (noisy_wav|samples): prepare"),
-    ],
-)
-def test_a_damaged_manifest_is_named(manifest, content, message):
-    for read, name in ((pairs_of, "train.json"), (mixtures_of, "clean.json")):
-        path = manifest.with_name(name)
-        path.unlink(missing_ok=True)
-        if content is not None:
-            path.write_text(
-                content if isinstance(content, str) else json.dumps(content)
-            )
-        with pytest.raises((ValueError, FileNotFoundError), match=f"{name}.*{message}"):
-            read(path)
-
-
 def pairs_of(path):
     return paired_dataset(path, path.parent)
 
 
 def mixtures_of(path):
-    return mixed_dataset(
-        Mixing(seconds=1, sample_rate=RATE), {"clean": path}, path.parent, 1
-    )
+    mixing = Mixing(seconds=1, sample_rate=RATE)
+    return mixed_dataset(mixing, {"clean": path}, path.parent, 1)
+
+
+def clip(**changes):
+    entry = {
+        "noisy_wav": "{data_root}/a",
+        "clean_wav": "b",
+        "length": 1.0,
+        "samples": 9,
+    }
+    return json.dumps({"a": {**entry, **changes}})
+
+
+def file(name="a", **changes):
+    return json.dumps({name: {"samples": 1, "sample_rate": RATE, **changes}})
 
 
 @pytest.mark.parametrize(
-    ("read", "entry", "change", "message"),
+    ("read", "content", "message"),
     [
-        (pairs_of, CLIP, {"noisy_wav": 1}, "'a' has noisy_wav 1: prepare"),
-        (pairs_of, CLIP, {"samples": "many"}, "'a' has samples 'many'"),
-        (pairs_of, CLIP, {"samples": -1}, "'a' has samples -1"),
-        (pairs_of, CLIP, {"length": 0}, "'a' has length 0"),
-        (mixtures_of, FILE, {"sample_rate": 0}, "'a' has sample_rate 0"),
-        (mixtures_of, FILE, {"sample_rate": 1}, "'a' has sample_rate 1"),
-        (mixtures_of, FILE, {"sample_rate": "abc"}, "'a' has sample_rate 'abc'"),
-        (mixtures_of, FILE, {"samples": None}, "'a' has samples None"),
-        (mixtures_of, FILE, "/etc/passwd", "'/etc/passwd' is outside of the data fol"),
-        (mixtures_of, FILE, "a/../../b", "'a/../../b' is outside of the data folder"),
+        *(
+            (read, content, message)
+            for read in (pairs_of, mixtures_of)
+            for content, message in [
+                (None, "does not exist: prepare the data first"),
+                ("", "no plain JSON"),
+                ("[", "no plain JSON"),
+                ("{}", "names no file"),
+                ("null", "names no file"),
+                ("[]", "names no file"),
+                ('{"a": null}', "'a' has no (noisy_wav|samples): prepare"),
+            ]
+        ),
+        (pairs_of, clip(noisy_wav=1), "'a' has noisy_wav 1: prepare"),
+        (pairs_of, clip(samples="many"), "'a' has samples 'many'"),
+        (pairs_of, clip(samples=-1), "'a' has samples -1"),
+        (pairs_of, clip(length=0), "'a' has length 0"),
+        (mixtures_of, file(sample_rate=0), "'a' has sample_rate 0"),
+        (mixtures_of, file(sample_rate=1), "'a' has sample_rate 1"),
+        (mixtures_of, file(sample_rate="abc"), "'a' has sample_rate 'abc'"),
+        (mixtures_of, file(samples=None), "'a' has samples None"),
+        (mixtures_of, file("/etc/passwd"), "'/etc/passwd' is outside of the data fol"),
+        (mixtures_of, file("a/../../b"), "'a/../../b' is outside of the data folder"),
     ],
 )
-def test_a_wrong_entry_is_named(tmp_path, read, entry, change, message):
-    name, changes = (change, {}) if isinstance(change, str) else ("a", change)
+def test_a_wrong_manifest_is_named(tmp_path, read, content, message):
     path = tmp_path / "x.json"
-    path.write_text(json.dumps({name: {**entry, **changes}}))
-    with pytest.raises(ValueError, match=f"x.json: {message}"):
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=f"x.json.*{message}"):
         read(path)
 
 
@@ -228,8 +226,6 @@ def test_wrong_paths_and_rates_are_named(manifest):
         ),
         (lambda path: soundfile.write(path, np.zeros((8000, 2)), RATE), "8000, 2"),
         (lambda path: path.unlink(), "No such file"),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "not a regular file"),
-        (lambda path: (path.unlink(), path.mkdir()), "Is a directory"),
     ],
 )
 def test_a_file_that_changed_is_named(manifest, change, message):

@@ -343,22 +343,6 @@ def test_mixtures_come_again_and_change_with_the_epoch(packed):
     assert len({float(wave.square().sum()) for wave in first}) == 12
 
 
-def test_a_small_buffer_passes_through_all_speech(packed):
-    names = set()
-    dataset = ShardedMixtures(mixing(), packed, 60, buffer=4, noise_buffer=2)
-    make = dataset._make
-
-    def noted(index, kept, used):
-        names.update(file.name for file in kept["clean"].files)
-        for kind, size in (("clean", 4), ("noise", 2)):
-            assert len({file.name for file in kept[kind].files}) == size
-        return make(index, kept, used)
-
-    dataset._make = noted
-    assert len(list(dataset)) == 60
-    assert names == {file.name for file in files_of(packed)}
-
-
 @pytest.mark.parametrize("size", range(1, 14))
 def test_a_buffer_has_every_file_in_turn(size):
     files = [PackedFile(str(i), b"", 1, 1) for i in range(12)]
