@@ -29,16 +29,8 @@ class AtomicCheckpointer(Checkpointer):
     SpeechBrain takes a folder with a meta file for a checkpoint, and writes that file
     first: a run killed while it saves, or on a full disk, could not be resumed. Here
     the meta file appears last, and folders without one are cleared away. A checkpoint
-    that a disk damaged is named, and the one before it is taken.
-
-    Arguments
-    ---------
-    checkpoints_dir : path
-        Folder of the checkpoints.
-    recoverables : mapping, optional
-        Objects to save, by name.
-    **options
-        As of SpeechBrain's Checkpointer.
+    that a disk damaged is named, and the one before it is taken. Arguments are
+    SpeechBrain's.
 
     Example
     -------
@@ -114,14 +106,8 @@ def selection(
 ) -> dict[str, str]:
     """Return how to find a checkpoint, as SpeechBrain's Checkpointer takes it.
 
-    Arguments
-    ---------
-    which : str
-        "best", by `ckpt_metric`, or "last".
-    ckpt_metric : str
-        A column of the validation's metrics, or a loss.
-    valid_metrics : sequence of str
-        Metrics of the validation.
+    "best" is by `ckpt_metric`, a column of the validation's metrics or a loss; or
+    "last".
 
     Example
     -------
@@ -137,18 +123,7 @@ def selection(
 
 
 def run_checkpoints(folder: str | os.PathLike) -> Checkpointer:
-    """Return the checkpoints of a finished run.
-
-    Arguments
-    ---------
-    folder : path
-        The run's output folder, or the folder of the checkpoints itself.
-
-    Raises
-    ------
-    ValueError
-        When there are none.
-    """
+    """Return a run's checkpoints, of its output folder or theirs; none are an error."""
     for path in (Path(folder) / "save", Path(folder)):
         if list(path.glob(f"{CKPT_PREFIX}*")):
             return Checkpointer(path)
@@ -161,17 +136,7 @@ def run_checkpoints(folder: str | os.PathLike) -> Checkpointer:
 def load_enhancer(enhancer: torch.nn.Module, checkpoint: Checkpoint) -> None:
     """Load a checkpoint's enhancer, strictly and without running code.
 
-    Arguments
-    ---------
-    enhancer : nn.Module
-        Where the weights go.
-    checkpoint : Checkpoint
-        What a `Checkpointer` finds.
-
-    Raises
-    ------
-    ValueError
-        When the weights are missing, or those of another model.
+    Weights that are missing, or another model's, are a ValueError.
     """
     path = checkpoint.paramfiles.get("enhancer", checkpoint.path / "enhancer.ckpt")
     try:
@@ -192,22 +157,9 @@ def starting_checkpoint(
 ) -> Checkpoint | None:
     """Return the checkpoint that phase two starts from, None where there is none.
 
-    Arguments
-    ---------
-    baseline_folder : path or None
-        Output folder of another run; None for this run's own checkpoints.
-    checkpointer : Checkpointer or None
-        Of this run.
-    keys : dict
-        How to find it, as `selection` returns.
-    sample_rate : int
-        Of this run, in Hz.
-
-    Raises
-    ------
-    ValueError
-        When `baseline_folder` has no such checkpoint, or it was trained at another
-        rate.
+    It is one of `baseline_folder`, another run's, or else of this run; `keys` are what
+    `selection` returns. A baseline without such a checkpoint, or of another rate (Hz),
+    is a ValueError.
     """
     if baseline_folder is not None:
         try:

@@ -5,12 +5,7 @@ from types import ModuleType
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import a module, or say how to install it.
-
-    Raises
-    ------
-    ImportError
-        When it, or one that it imports, is not installed; it names the extra.
+    """Import a module, or say by an ImportError which extra brings it.
 
     Example
     -------

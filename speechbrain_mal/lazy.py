@@ -8,14 +8,7 @@ from collections.abc import Callable, Mapping
 
 
 def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
-    r"""Return a package's `__getattr__`.
-
-    Arguments
-    ---------
-    package : str
-        Its name.
-    homes : mapping of str to str
-        By public name, the module of the package that has it.
+    r"""Return a package's `__getattr__`, by its name and its public names' modules.
 
     Example
     -------

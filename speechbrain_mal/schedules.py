@@ -14,15 +14,12 @@ class CosineSchedule:
     Arguments
     ---------
     start, end : float
-        Value of the first epoch after the warm-up, and of the last epoch and those
-        behind it.
-    epochs : int
-        Epochs in all, the warm-up's among them.
-    warmup_epochs : int
-        Epochs of the warm-up, over which the value goes in a straight line from
-        `warmup_start` to `start`. A shorter run ends within it.
+        Value of the first epoch after the warm-up, and from the last epoch on.
+    epochs, warmup_epochs : int
+        Epochs in all, and those of the warm-up among them. A shorter run ends within
+        it.
     warmup_start : float
-        Value of the first epoch of the warm-up.
+        Value of the warm-up's first epoch, from which it goes in a straight line.
 
     Example
     -------

@@ -17,10 +17,8 @@ def with_loss_file(hparams_file: str | os.PathLike, overrides: str | Mapping) ->
     r"""Return a recipe's overrides with those of the file that its `loss_file` names.
 
     Such a file has overrides of the recipe's YAML, as the command line has them; what
-    the command line says counts for more. Its `!ref`s see the whole recipe.
-
-    Takes the recipe's YAML file and what `speechbrain.parse_arguments` returns as
-    overrides; returns YAML for `load_hyperpyyaml` and `create_experiment_directory`.
+    the command line says counts for more. Takes and returns YAML, for
+    `load_hyperpyyaml`.
 
     Example
     -------
@@ -50,41 +48,29 @@ def with_loss_file(hparams_file: str | os.PathLike, overrides: str | Mapping) ->
 
 
 def check_settings(h: SimpleNamespace, loss: nn.Module, enhancer: nn.Module) -> None:
-    """Refuse settings that contradict each other.
+    """Refuse settings that contradict each other, by a ValueError or TypeError.
 
-    Arguments
-    ---------
-    h : SimpleNamespace
-        The Brain's `hparams`:
+    Of the `loss`, a `WeightedLoss`, the `conventional` and `added` terms are looked at.
+    `h` is the Brain's `hparams`:
 
-        * `loss`: a `WeightedLoss`;
-        * `number_of_epochs`, `phase_two_epochs`: of the phases; `epoch_counter`;
-        * `baseline_folder`: output folder of the run to start phase two from, when
-          `number_of_epochs` is 0; `start_from`: its "best" or "last" checkpoint;
-        * `freeze_encoder`: whether phase two trains the rest of the model only;
-        * `lr_schedule`, `phase_two_lr_schedule`: epoch of the phase, from 1, to the
-          learning rate, first of what they return (SpeechBrain's schedulers);
-        * `ckpt_metric`: what chooses the best checkpoint, a column of `valid_metrics`
-          or "loss" or a term's name; `test_from`: whether the test takes the "best" or
-          the "last";
-        * `valid_metrics`, `test_metrics`, `metric_options` (optional), `metric_jobs`,
-          `sample_rate`: as `metrics.evaluate` takes them;
-        * `train_crop`, `train_mixing`: optional, told of every epoch by `set_epoch`;
-          `seed`;
-        * `weight_decay_schedule`, optional: epoch of the run to the weight decay;
-        * `batch_growth`, optional: see `schedules.batches_per_step`;
-        * `train_logger`; `tensorboard_train_logger`, optional;
-        * `scores_file`, `enhanced_folder`: where the test's scores and clips go;
-          clips are written when the folder is given.
-    loss : WeightedLoss
-        Its `conventional` and `added` terms are looked at.
-    enhancer : Enhancer
-        The model.
-
-    Raises
-    ------
-    ValueError, TypeError
-        It names the setting and what it can be.
+    * `loss`; `number_of_epochs`, `phase_two_epochs`: of the phases; `epoch_counter`;
+    * `baseline_folder`: output folder of the run to start phase two from, when
+      `number_of_epochs` is 0; `start_from`: its "best" or "last" checkpoint;
+    * `freeze_encoder`: whether phase two trains the rest of the model only;
+    * `lr_schedule`, `phase_two_lr_schedule`: epoch of the phase, from 1, to the
+      learning rate, first of what they return (SpeechBrain's schedulers);
+    * `ckpt_metric`: what chooses the best checkpoint, a column of `valid_metrics`
+      or "loss" or a term's name; `test_from`: whether the test takes the "best" or
+      the "last";
+    * `valid_metrics`, `test_metrics`, `metric_options` (optional), `metric_jobs`,
+      `sample_rate`: as `metrics.evaluate` takes them;
+    * `train_crop`, `train_mixing`: optional, told of every epoch by `set_epoch`;
+      `seed`;
+    * `weight_decay_schedule`, optional: epoch of the run to the weight decay;
+    * `batch_growth`, optional: see `schedules.batches_per_step`;
+    * `train_logger`; `tensorboard_train_logger`, optional;
+    * `scores_file`, `enhanced_folder`: where the test's scores and clips go;
+      clips are written when the folder is given.
     """
     if not isinstance(enhancer, Enhancer):
         raise TypeError(

@@ -11,10 +11,8 @@ def short_time_spectrum(waveforms: Tensor, window: Tensor, hop_length: int) -> T
     """Return the spectra of windowed frames, `torch.stft` with time on dim 1.
 
     The way back is cheaper than `torch.stft`'s, which adds the frames up by index and
-    transforms complex numbers.
-
-    Of waveforms `[B, samples]` and a window `[n_fft]` the result is complex, of the
-    whole frames, `[B, T, n_fft // 2 + 1]`; `hop_length` is in samples.
+    transforms complex numbers. Of waveforms `[B, samples]` and a window `[n_fft]` the
+    result is complex, of the whole frames, `[B, T, n_fft // 2 + 1]`.
 
     Example
     -------

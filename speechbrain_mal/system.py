@@ -53,7 +53,7 @@ def write_system(folder: str | os.PathLike) -> Path:
     A recipe calls it behind `speechbrain.create_experiment_directory`, on the main
     process. The YAML is read as a tree, and nothing is built. Where the enhancer is not
     made of plain values alone, `model` is null, and loading the run takes a word of
-    trust. Returns the file's path.
+    trust.
 
     Example
     -------

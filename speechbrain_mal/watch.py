@@ -23,8 +23,8 @@ class FeatureCollapseError(ValueError):
 class FiniteWatch:
     """Stop a training at a value that is not finite, without waiting for the device.
 
-    On a CPU `add` raises at once. On a device the answer comes when the device has got
-    there, some batches later: whoever adds a value makes sure that nothing is done with
+    On a CPU `add` raises at once. On a device the answer comes some batches later, when
+    the device has got there: whoever adds a value makes sure that nothing is done with
     it if it is not finite.
 
     Example
@@ -60,13 +60,7 @@ class FiniteWatch:
             self.check(wait=True)
 
     def check(self, wait: bool = False) -> None:
-        """Look at the values that have arrived, or wait for all of them.
-
-        Raises
-        ------
-        NonFiniteLossError
-            When one is not finite: the first.
-        """
+        """Raise NonFiniteLossError for a value that has arrived; or wait for all."""
         while self._waiting and (wait or self._waiting[0][0].query()):
             arrived, *rest = self._waiting.popleft()
             arrived.synchronize()
@@ -84,15 +78,9 @@ class CollapseGuard(nn.Module):
     """Stop a training in which the clean features of a loss's encoder collapse.
 
     An encoder that trains with its own loss may make everything alike: then the loss
-    falls without better speech, and the variance of the clean features shows it.
-
-    Arguments
-    ---------
-    layers : int
-        Number of layers of features.
-    below : float
-        What the variance's running mean, relative to the first batch's, must not fall
-        below, in [0, 1); 0 never stops. The layer that lost most counts.
+    falls without better speech, and the variance of the clean features shows it. Its
+    running mean, relative to the first batch's, must not fall `below` a share, in [0,
+    1), in any of the `layers`; 0 never stops.
 
     Example
     -------

@@ -20,14 +20,7 @@ def _module(name: str) -> ModuleType | None:
 
 
 def fused(name: str, x: torch.Tensor) -> ModuleType | None:
-    """Return a module of kernels for a tensor's device, None where it has none.
-
-    Arguments
-    ---------
-    name : str
-        "gru", "distance" or "bias_relu".
-    x : Tensor
-        What is computed with.
+    """Return kernels for a tensor, "gru", "distance" or "bias_relu", or None.
 
     Example
     -------

@@ -22,19 +22,9 @@ def _add_and_clamp(values, bias, count, CHANNELS: tl.constexpr, BLOCK: tl.conste
 
 
 def bias_relu(x: Tensor, bias: Tensor) -> Tensor:
-    """Return `relu(x + bias)` in the memory of `x`, `[B, C, T, F]`, channels last.
+    """Return `relu(x + bias)` in the memory of `x`, `[B, C, T, F]`, of a bias `[C]`.
 
-    Arguments
-    ---------
-    x : Tensor
-        `[B, C, T, F]`; in memory its channels are last.
-    bias : Tensor
-        `[C]`.
-
-    Raises
-    ------
-    ValueError
-        When the channels are not last in memory.
+    In memory the channels have to be last, or it is a ValueError.
     """
     if not x.is_contiguous(memory_format=torch.channels_last):
         raise ValueError("bias_relu() takes features with channels last in memory.")

@@ -102,23 +102,11 @@ def compressed_distance(
     factors: tuple[float, float],
     silence: float,
 ) -> Tensor:
-    """Return what `DeepFilterNetLoss` compares spectra by, its mean over the bins.
+    """Return what `DeepFilterNetLoss` compares spectra by, `[B, T]`, a mean over bins.
 
-    Arguments
-    ---------
-    estimates, targets : Tensor
-        Real and imaginary parts, `[B, T, F, 2]`. No gradient reaches the targets.
-    gamma : float
-        Exponent of the compression.
-    factors : pair of float
-        Of the magnitudes' distance and of the complex spectra's.
-    silence : float
-        Magnitudes below it count as it.
-
-    Returns
-    -------
-    Tensor
-        `[B, T]`.
+    Spectra are real and imaginary parts, `[B, T, F, 2]`; no gradient reaches the
+    targets. `gamma` is the compression's exponent, `factors` those of the magnitudes'
+    distance and of the complex spectra's; magnitudes below `silence` count as it.
     """
     return _Distance.apply(estimates, targets, gamma, *factors, silence)
 

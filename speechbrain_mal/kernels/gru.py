@@ -207,21 +207,10 @@ def _rounded(values, PRECISION: tl.constexpr):
 def gru_layer(
     x: Tensor, initial: Tensor, parameters: Sequence[Tensor], keep: bool
 ) -> Tensor:
-    """Return the states of a GRU's layer, `[B, T, H]`.
+    """Return a layer's states `[B, T, H]`, of `[B, T, I]` and the `[B, H]` before.
 
-    Parameters take the type of the input; the state that a program carries on is
-    float32.
-
-    Arguments
-    ---------
-    x : Tensor
-        `[B, T, I]`.
-    initial : Tensor
-        State before the first frame, `[B, H]`.
-    parameters : sequence of Tensor
-        `nn.GRU`'s: weights of input and state, biases of input and state.
-    keep : bool
-        Keep what a way back needs.
+    Parameters, in `nn.GRU`'s order, take the type of the input; the state that a
+    program carries on is float32. `keep` keeps what a way back needs.
     """
     return _Layer.apply(x, initial, *parameters, keep)
 

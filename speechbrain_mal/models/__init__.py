@@ -3,17 +3,17 @@
 from speechbrain_mal.lazy import lazily
 
 _HOMES = {
-    "CDPAMEncoder": "perceptual",
+    "CDPAMEncoder": "foreign",
     "DeepFilterNet2": "deepfilternet2",
     "DeepFilterNet2Encoder": "encoder",
-    "DistillMOSEncoder": "perceptual",
+    "DistillMOSEncoder": "foreign",
     "EnhanceResnetEnhancer": "adapters",
     "FrontEnd": "frontend",
-    "InputFeatures": "input_features",
+    "InputFeatures": "encoder",
     "LayerEncoder": "layer_encoder",
     "LearnedBasisEnhancer": "adapters",
     "SEGANEnhancer": "adapters",
-    "SelfSupervisedEncoder": "self_supervised",
+    "SelfSupervisedEncoder": "foreign",
     "SpectralMaskEnhancer": "adapters",
     "WaveformEnhancer": "adapters",
     "settings_from_public_config": "public_weights",

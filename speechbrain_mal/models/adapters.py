@@ -2,6 +2,7 @@
 
 The computation around each network is that of SpeechBrain's recipes; what differs is
 that every output has its input's length, is aligned to the sample, and is not scaled.
+Encoders are the networks' first layers, and share their weights.
 """
 
 from collections.abc import Sequence
@@ -82,10 +83,8 @@ class SpectralMaskEnhancer(Enhancer):
         Log magnitudes `[B, T, F]` to a mask of as many values.
     layers : sequence of str
         Names of the network's first layers, up to the bottleneck: the encoder.
-    sample_rate : int
-        In Hz.
-    n_fft : int
-        FFT size in samples.
+    sample_rate, n_fft : int
+        In Hz, and in samples.
     win_length, hop_length : float
         In milliseconds.
     min_mask : float
@@ -119,16 +118,16 @@ class SpectralMaskEnhancer(Enhancer):
         super().__init__()
         named_layers(network, layers)  # or an error, here and not in training
         self.network, self.layers = network, tuple(layers)
-        frames = {"win_length": win_length, "hop_length": hop_length}
-        self.stft = STFT(sample_rate, n_fft=n_fft, **frames)
-        self.istft = ISTFT(sample_rate, n_fft=n_fft, **frames)
+        frames = {"win_length": win_length, "hop_length": hop_length, "n_fft": n_fft}
+        self.stft = STFT(sample_rate, **frames)
+        self.istft = ISTFT(sample_rate, **frames)
         self.sample_rate = sample_rate
         self.min_mask = min_mask
         self.takes_lengths = takes_lengths
 
     @property
     def encoder(self) -> SpectralMaskEncoder:
-        """The first layers, which share their weights with the network."""
+        """The network's first layers."""
         layers = named_layers(self.network, self.layers)
         if getattr(self.network, "causal", False):
             attention = TransformerEncoder
@@ -139,12 +138,10 @@ class SpectralMaskEnhancer(Enhancer):
         self, noisy: Tensor, lengths: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return enhanced `[B, samples]`."""
-        features = LogMagnitude(self.stft)(noisy)
+        features, further = LogMagnitude(self.stft)(noisy), ()
         if self.takes_lengths:
-            whole = torch.ones(noisy.shape[0], device=noisy.device)
-            mask = self.network(features, whole if lengths is None else lengths)
-        else:
-            mask = self.network(features)
+            further = (noisy.new_ones(len(noisy)) if lengths is None else lengths,)
+        mask = self.network(features, *further)
         mask = mask.reshape(features.shape).clamp(min=self.min_mask)
         magnitude = torch.expm1(mask * features)
         enhanced = resynthesize(
@@ -154,16 +151,9 @@ class SpectralMaskEnhancer(Enhancer):
 
 
 class Framing(nn.Module):
-    """A clip as a waveform network takes it: filled up with zeros, with a channel.
+    """Clips filled up with zeros, and with a channel on a dimension, if there is one.
 
-    Arguments
-    ---------
-    channel_dim : int or None
-        Where a dimension of size 1 for the channel comes.
-    multiple : int
-        The network takes multiples of so many samples.
-    margin : int
-        Zeros to add to the clip's end besides.
+    Their length, `margin` samples besides, becomes a multiple of `multiple`.
     """
 
     def __init__(
@@ -192,9 +182,10 @@ class WaveformEnhancer(Enhancer):
         Names of the network's first layers, up to the bottleneck: the encoder.
     time_dim : int
         Which dimension of the layers' outputs is time.
-    channel_dim, multiple, margin
-        As of `Framing`: a channel on dim 2 for `[B, samples, 1]` (FCN), None for
-        `[B, samples]`.
+    channel_dim : int or None
+        Where the network takes a channel: 2 for `[B, samples, 1]`; None for none.
+    multiple, margin : int
+        It takes multiples of so many samples, and so many more zeros at the end.
 
     Example
     -------
@@ -220,7 +211,7 @@ class WaveformEnhancer(Enhancer):
 
     @property
     def encoder(self) -> LayerEncoder:
-        """The first layers, which share their weights with the network."""
+        """The network's first layers."""
         layers = named_layers(self.network, self.layers)
         return LayerEncoder(layers, self.time_dim, self.front)
 
@@ -228,18 +219,13 @@ class WaveformEnhancer(Enhancer):
         self, noisy: Tensor, lengths: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return enhanced `[B, samples]`."""
-        enhanced = self.network(self.front(noisy))
-        enhanced = enhanced if isinstance(enhanced, Tensor) else enhanced[0]
-        return fit_length(enhanced.reshape(len(noisy), -1), noisy.shape[1]), {}
+        return fit_length(first(self.network(self.front(noisy))), noisy), {}
 
 
 class SEGANEnhancer(WaveformEnhancer):
-    """SEGAN's generator: its encoder is the strided convolutions, `EncodeLayers`.
+    """SEGAN's generator, of SpeechBrain's `segan_model`.
 
-    Arguments
-    ---------
-    network : nn.Module
-        `speechbrain.lobes.models.segan_model.Generator`.
+    Its encoder is the strided convolutions, `EncodeLayers`.
 
     Example
     -------
@@ -257,7 +243,7 @@ class SEGANEnhancer(WaveformEnhancer):
 
     @property
     def encoder(self) -> LayerEncoder:
-        """The strided convolutions, which share their weights with the network."""
+        """The strided convolutions."""
         layers = named_layers(self.network, self.layers)
         front = Framing(1, self.front.multiple)
         activation = partial(F.leaky_relu, negative_slope=0.3)
@@ -266,12 +252,7 @@ class SEGANEnhancer(WaveformEnhancer):
 
 
 class EnhanceResnetEnhancer(WaveformEnhancer):
-    """SpeechBrain's EnhanceResnet: its encoder is the convolutions, `CNN`.
-
-    Arguments
-    ---------
-    network : nn.Module
-        `speechbrain.lobes.models.EnhanceResnet.EnhanceResnet`.
+    """SpeechBrain's `EnhanceResnet`: its encoder is the convolutions, `CNN`.
 
     Example
     -------
@@ -287,7 +268,7 @@ class EnhanceResnetEnhancer(WaveformEnhancer):
 
     @property
     def encoder(self) -> LayerEncoder:
-        """The convolutions, which share their weights with the network."""
+        """The convolutions."""
         front = nn.Sequential(self.front, LogMagnitude(self.network.stft))
         return LayerEncoder([self.network.CNN], 1, front)
 
@@ -295,19 +276,11 @@ class EnhanceResnetEnhancer(WaveformEnhancer):
 class LearnedBasisEnhancer(Enhancer):
     """Encoder, mask network and decoder: Conv-TasNet, DPRNN, SepFormer.
 
-    All three use `dual_path.Encoder` and `Decoder` in SpeechBrain's recipes. Where the
+    All three use `dual_path.Encoder` and `Decoder` in SpeechBrain's recipes, and
+    `conv_tasnet.MaskNet` or `dual_path.Dual_Path_Model`, of one source. Where the
     decoder returns fewer samples than the clip has, zeros follow, as there. The encoder
     is the learned basis and the mask network up to what its blocks return; of a
     dual-path network the chunks are time.
-
-    Arguments
-    ---------
-    encoder : nn.Module
-        Waveforms `[B, samples]` to a learned representation `[B, N, T]`.
-    masknet : nn.Module
-        `conv_tasnet.MaskNet` or `dual_path.Dual_Path_Model`, of one source.
-    decoder : nn.Module
-        The masked representation to waveforms.
 
     Example
     -------
@@ -329,7 +302,7 @@ class LearnedBasisEnhancer(Enhancer):
 
     @property
     def encoder(self) -> LayerEncoder:
-        """The first layers, which share their weights with the network."""
+        """The learned basis and the mask network's first layers."""
         basis, mask = self.network["encoder"], self.network["masknet"]
         if isinstance(mask, dual_path.Dual_Path_Model):
             if mask.use_global_pos_enc:
@@ -337,12 +310,8 @@ class LearnedBasisEnhancer(Enhancer):
             layers = [basis, mask.norm, mask.conv1d, *mask.dual_mdl]
             time_dims = [2, 2, 2] + [3] * mask.num_layers
             return LayerEncoder(layers, time_dims, before={3: partial(_chunks, mask)})
-        layers = [
-            basis,
-            mask.layer_norm,
-            mask.bottleneck_conv1x1,
-            mask.temporal_conv_net,
-        ]
+        convolutions = mask.temporal_conv_net
+        layers = [basis, mask.layer_norm, mask.bottleneck_conv1x1, convolutions]
         return LayerEncoder(layers, [2, 1, 1, 1], before={1: _time_on_dim_1})
 
     def enhance(
@@ -351,9 +320,7 @@ class LearnedBasisEnhancer(Enhancer):
         """Return enhanced `[B, samples]`."""
         encoded = self.network["encoder"](noisy)
         masks = self.network["masknet"](encoded)
-        enhanced = self.network["decoder"](encoded * masks[0])
-        # The decoder drops the batch's dimension where it is 1.
-        return fit_length(enhanced.reshape(len(noisy), -1), noisy.shape[1]), {}
+        return fit_length(self.network["decoder"](encoded * masks[0]), noisy), {}
 
 
 def _chunks(masknet: nn.Module, x: Tensor) -> Tensor:
@@ -365,12 +332,8 @@ def _time_on_dim_1(x: Tensor) -> Tensor:
     return x.transpose(1, 2)
 
 
-def fit_length(waveforms: Tensor, samples: int) -> Tensor:
-    """Cut, or fill up with zeros at the end, to `[B, samples]`.
-
-    Example
-    -------
-    >>> fit_length(torch.ones(1, 3), 5)
-    tensor([[1., 1., 1., 0., 0.]])
-    """
-    return F.pad(waveforms, (0, samples - waveforms.shape[1]))
+def fit_length(waveforms: Tensor, like: Tensor) -> Tensor:
+    """Cut waveforms, or fill them up with zeros, to the shape `[B, samples]`."""
+    # SpeechBrain's decoder drops the batch's dimension where it is 1.
+    waveforms = waveforms.reshape(len(like), -1)
+    return F.pad(waveforms, (0, like.shape[1] - waveforms.shape[1]))

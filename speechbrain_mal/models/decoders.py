@@ -37,16 +37,12 @@ class ERBDecoder(nn.Module):
         self.convt1 = TransposedConvBlock(channels)
         self.conv0_out = ConvBlock(channels, 1, (1, 3), activation=nn.Sigmoid)
 
-    def forward(self, embedding: Tensor, erb: list[Tensor]) -> Tensor:
-        """Return gains `[B, T, bands]` from `[B, T, E]` and four `[B, T, F, C]`."""
-        return self.step(embedding, erb)[0]
-
-    def step(
+    def forward(
         self, embedding: Tensor, erb: list[Tensor], state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the gains of a block of frames, and the GRU's state behind it."""
+        """Return gains `[B, T, bands]` of embedding and ERB path, and the state."""
         erb0, erb1, erb2, erb3 = (stage.permute(0, 3, 1, 2) for stage in erb)
-        deep, state = self.emb_gru.step(embedding, state)
+        deep, state = self.emb_gru(embedding, state)
         deep = deep.unflatten(-1, (erb3.shape[-1], -1))
         deep = self.convt3(self.conv3p(erb3) + deep.permute(0, 3, 1, 2))
         deep = self.convt2(self.conv2p(erb2) + deep)
@@ -94,18 +90,13 @@ class DFDecoder(nn.Module):
         norm.weight.fill_(0.1)
         norm.bias[2 * tap] = 1.0  # its real part; the bias is 0 elsewhere
 
-    def forward(self, embedding: Tensor, df0: Tensor) -> Tensor:
-        """Return complex taps `[B, T, bins, order]` of embedding and DF path."""
-        # Not `view_as_complex`: torch.compile can't pass on a complex view of reals.
-        return torch.complex(*self.step(embedding, df0)[0].unbind(-1))
-
-    def step(
+    def forward(
         self, embedding: Tensor, df0: Tensor, state: DFDecoderState | None = None
     ) -> tuple[Tensor, DFDecoderState]:
-        """Return a block's taps, real and imaginary on the last dim, and the state."""
+        """Return taps `[B, T, bins, order, 2]` of embedding and DF path; the state."""
         past, gru = state or (None, None)
         pathway, past = self.df_convp.step(df0.permute(0, 3, 1, 2), past)
-        taps, gru = self.df_gru.step(embedding, gru)
+        taps, gru = self.df_gru(embedding, gru)
         taps = self.df_out(taps).unflatten(-1, (self.bins, -1))
         taps = taps + pathway.permute(0, 2, 3, 1)
         taps = taps.float()  # no complex numbers in half precision

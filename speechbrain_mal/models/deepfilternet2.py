@@ -16,7 +16,7 @@ from speechbrain_mal.contracts import Enhancer
 from speechbrain_mal.models.decoders import DFDecoder, DFDecoderState, ERBDecoder
 from speechbrain_mal.models.encoder import DeepFilterNet2Encoder, EncoderState
 from speechbrain_mal.models.frontend import FrontEnd
-from speechbrain_mal.models.public_weights import check_public_config
+from speechbrain_mal.models.public_weights import ARGUMENTS, check_public_config
 
 
 class NetworkState(NamedTuple):
@@ -33,33 +33,27 @@ class DeepFilterNet2(Enhancer):
     Arguments
     ---------
     sample_rate : int
-        Sampling rate in Hz.
+        In Hz.
     n_fft, hop_length : int, optional
         Frame and shift in samples; 20 ms and 10 ms when not given.
-    erb_bands : int
-        ERB bands, a multiple of 8.
-    min_erb_bins : int
-        Least STFT bins a band.
+    erb_bands, min_erb_bins : int
+        ERB bands, a multiple of 8, and least STFT bins of each.
     df_bins : int
         Lowest STFT bins that are deep-filtered, a multiple of 2.
-    df_order : int
-        Frames each deep filter spans.
-    df_lookahead : int
-        Frames of the future among them, fewer than `df_order`.
+    df_order, df_lookahead : int
+        Frames each deep filter spans, and those of the future among them.
     lookahead : int
         Frames of the future in the features.
     channels : int
         Convolution channels.
     embedding_size, df_hidden_size : int
         Hidden units of the embedding's and the DF decoder's GRUs.
-    erb_layers : int
-        GRU layers of the ERB decoder.
-    df_layers : int
-        GRU layers of the DF decoder.
+    erb_layers, df_layers : int
+        GRU layers of the two decoders.
     linear_groups : int
         Groups of the grouped linear layers.
     tau_seconds : float
-        Time constant of the features' running means, in seconds.
+        Time constant of the features' running means.
     level_invariant : bool
         Whether what is done does not depend on the noisy signal's level (but in the
         first second of loud ones) and constant offset; see `models/level.py`.
@@ -103,7 +97,10 @@ class DeepFilterNet2(Enhancer):
         tau_seconds: float = 1.0,
         level_invariant: bool = False,
     ):
+        n_fft, hop_length = n_fft or sample_rate // 50, hop_length or sample_rate // 100
+        given = dict(locals())
         super().__init__()
+        self.arguments = {name: given[name] for name in ARGUMENTS}
         if erb_bands % 8 or df_bins % 2:
             raise ValueError(
                 f"erb_bands ({erb_bands}) must be a multiple of 8 and df_bins "
@@ -114,14 +111,12 @@ class DeepFilterNet2(Enhancer):
                 f"df_lookahead ({df_lookahead}) must be 0 or more and less than "
                 f"df_order ({df_order}): the present frame is one of the filter's."
             )
-        self.min_erb_bins = min_erb_bins
-        self.tau_seconds = tau_seconds
         self.df_order = df_order
         self.df_lookahead = df_lookahead
         front_end = FrontEnd(
             sample_rate,
-            n_fft or sample_rate // 50,
-            hop_length or sample_rate // 100,
+            n_fft,
+            hop_length,
             erb_bands,
             min_erb_bins,
             df_bins,
@@ -167,14 +162,7 @@ class DeepFilterNet2(Enhancer):
     def step(
         self, erb: Tensor, low: Tensor, state: NetworkState | None = None
     ) -> tuple[tuple[Tensor, Tensor, Tensor], NetworkState]:
-        """Run encoder and decoders on a block of frames.
-
-        Arguments
-        ---------
-        erb, low : Tensor
-            As of the encoder's `step`.
-        state : NetworkState, optional
-            What the block before returned; none at the start.
+        """Run encoder and decoders on a block of frames; see the encoder's `step`.
 
         Returns
         -------
@@ -187,8 +175,8 @@ class DeepFilterNet2(Enhancer):
         encoder, erb_decoder, df_decoder = state or (None, None, None)
         stages, encoder = self.encoder.step(erb, low, encoder)
         *erb_stages, df0, _, embedding = stages
-        gains, erb_decoder = self.erb_dec.step(embedding, erb_stages, erb_decoder)
-        taps, df_decoder = self.df_dec.step(embedding, df0, df_decoder)
+        gains, erb_decoder = self.erb_dec(embedding, erb_stages, erb_decoder)
+        taps, df_decoder = self.df_dec(embedding, df0, df_decoder)
         state = NetworkState(encoder, erb_decoder, df_decoder)
         return (gains, taps, embedding), state
 
@@ -207,19 +195,9 @@ class DeepFilterNet2(Enhancer):
         return tuple(torch.cat(parts, dim=1) for parts in zip(*blocks, strict=True))
 
     def deep_filter(self, spectrum: Tensor, taps: Tensor) -> Tensor:
-        """Filter the lowest bins over time.
+        """Filter the lowest bins of a spectrum `[B, T, F]` over time.
 
-        Arguments
-        ---------
-        spectrum : Tensor
-            Complex spectrum, `[B, T, F]`.
-        taps : Tensor
-            Complex filters, `[B, T, bins, order]`, the oldest frame first.
-
-        Returns
-        -------
-        Tensor
-            Complex spectrum with its lowest `bins` filtered, `[B, T, F]`.
+        The complex taps are `[B, T, bins, order]`, the oldest frame first.
         """
         past = self.df_order - 1 - self.df_lookahead
         return self.deep_filter_within(
@@ -239,22 +217,12 @@ class DeepFilterNet2(Enhancer):
     def load_public_weights(
         self, weights: dict[str, Tensor], config: str | Path
     ) -> None:
-        """Load a state dict of the public package's `DfNet`, strictly.
+        """Load a state dict of the public `df.deepfilternet2.DfNet`, strictly.
 
-        Arguments
-        ---------
-        weights : dict
-            State dict of `df.deepfilternet2.DfNet`.
-        config : str or Path
-            The package's `config.ini`, which lies beside its `checkpoints/`;
-            `settings_from_public_config` has the arguments for the model of it.
-
-        Raises
-        ------
-        ValueError
-            When the file describes another model than this one.
-        RuntimeError
-            When a weight is missing, unexpected or of another shape.
+        `config` is the package's `config.ini`, which lies beside its `checkpoints/`;
+        `settings_from_public_config` has the arguments for the model of it. A file that
+        describes another model is a ValueError; a RuntimeError says which weight is
+        missing, unexpected or of another shape.
         """
         check_public_config(config, self)
         constant = ("erb_fb", "mask.")  # the filter bank, which the package registers

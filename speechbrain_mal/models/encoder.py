@@ -1,4 +1,4 @@
-"""DeepFilterNet2's front half: a waveform to the embedding of every frame."""
+"""DeepFilterNet2's front half, and its input features, as encoders."""
 
 from typing import NamedTuple
 
@@ -28,12 +28,8 @@ class DeepFilterNet2Encoder(Encoder):
     ---------
     front_end : FrontEnd
         Analysis and features.
-    channels : int
-        Convolution channels.
-    embedding_size : int
-        Hidden units of the embedding GRU, the width of the bottleneck.
-    linear_groups : int
-        Groups of the grouped linear layers.
+    channels, embedding_size, linear_groups : int
+        As of `DeepFilterNet2`; the embedding is the bottleneck.
     lookahead : int
         Frames of the future that the features contain.
 
@@ -41,8 +37,7 @@ class DeepFilterNet2Encoder(Encoder):
     -------
     >>> front_end = FrontEnd(sample_rate=16000, n_fft=320, hop_length=160)
     >>> encoder = DeepFilterNet2Encoder(front_end, channels=16, embedding_size=64)
-    >>> stages, frames = encoder(torch.randn(2, 16000))
-    >>> list(stages[-1].shape)
+    >>> list(encoder(torch.randn(2, 16000)).stages[-1].shape)
     [2, 102, 64]
     """
 
@@ -99,13 +94,9 @@ class DeepFilterNet2Encoder(Encoder):
     ) -> tuple[list[Tensor], EncoderState]:
         """Return the stages of a block of frames, and the state behind it.
 
-        Arguments
-        ---------
-        erb, low : Tensor
-            The front end's features, `lookahead` frames ahead of the stages:
-            `[B, 1, T, bands]`, and real and imaginary part, `[B, 2, T, bins]`.
-        state : EncoderState, optional
-            What the block before returned; none at the start.
+        `erb` `[B, 1, T, bands]` and `low`, real and imaginary part, `[B, 2, T, bins]`
+        are the front end's features, `lookahead` frames ahead of the stages. The state
+        is what the block before returned; none at the start.
         """
         past_erb, past_low, gru = state or (None, None, None)
         erb0, past_erb = self.erb_conv0.step(erb, past_erb)
@@ -118,7 +109,7 @@ class DeepFilterNet2Encoder(Encoder):
             stage.permute(0, 2, 3, 1) for stage in (erb0, erb1, erb2, erb3, df0, df1)
         )
         joint = torch.cat([erb3.flatten(2), self.df_fc_emb(df1.flatten(2))], dim=-1)
-        embedding, gru = self.emb_gru.step(joint, gru)
+        embedding, gru = self.emb_gru(joint, gru)
         stages = [erb0, erb1, erb2, erb3, df0, df1, embedding]
         return stages, EncoderState(past_erb, past_low, gru)
 
@@ -130,3 +121,33 @@ class DeepFilterNet2Encoder(Encoder):
     def _look_ahead(self, features: Tensor) -> Tensor:
         """Shift `[B, C, T, F]` by the look-ahead, zeros at the end."""
         return F.pad(features, (0, 0, -self.lookahead, self.lookahead))
+
+
+class InputFeatures(Encoder):
+    """Waveform to the ERB and the complex feature; no weights, nothing learned.
+
+    The control for any loss on learned features: gains of deep feature losses have been
+    matched by losses on the filter bank in front of the network (M. R. Saddler et al.,
+    "Speech denoising with auditory models", 2020). The `front_end` may be a model's,
+    `encoder.front_end`.
+
+    Example
+    -------
+    >>> features = InputFeatures(FrontEnd(16000, n_fft=320, hop_length=160))
+    >>> [list(stage.shape) for stage in features(torch.randn(2, 16000)).stages]
+    [[2, 102, 32], [2, 102, 96, 2]]
+    """
+
+    def __init__(self, front_end: FrontEnd):
+        super().__init__()
+        self.front_end = front_end
+        self.sample_rate = front_end.sample_rate
+
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Features:
+        """Return the ERB feature `[B, T, bands]`, and the complex `[B, T, bins, 2]`."""
+        frames = self.front_end.clip_frames(waveforms, lengths)
+        erb, low = self.front_end.features(
+            self.front_end.input_spectrum(waveforms), frames
+        )
+        stages = [erb, torch.view_as_real(low)]
+        return Features(stages, None if frames is None else [frames, frames])

@@ -6,28 +6,10 @@ import math
 def erb_widths(
     sample_rate: int, n_fft: int, bands: int = 32, min_bins: int = 2
 ) -> list[int]:
-    """Return the STFT bins of each ERB-spaced band, as libDF divides them.
+    """Return the STFT bins of each ERB-spaced band, low to high, as libDF divides them.
 
-    Arguments
-    ---------
-    sample_rate : int
-        Sampling rate in Hz.
-    n_fft : int
-        FFT size in samples; the widths add up to `n_fft // 2 + 1`.
-    bands : int
-        Number of bands.
-    min_bins : int
-        Least bins a band; the bins it borrows are missing from the next bands.
-
-    Returns
-    -------
-    list of int
-        Bins per band, low to high.
-
-    Raises
-    ------
-    ValueError
-        When there are not enough bins for the bands.
+    The widths add up to `n_fft // 2 + 1`. A band has `min_bins` at least; those that it
+    borrows are missing from the next bands. Too many bands are a ValueError.
 
     Example
     -------

@@ -54,19 +54,16 @@ class FrontEnd(nn.Module):
     Arguments
     ---------
     sample_rate : int
-        Sampling rate in Hz.
-    n_fft : int
-        FFT size in samples, a multiple of `hop_length`.
-    hop_length : int
-        Frame shift in samples, at most half of `n_fft`.
-    erb_bands : int
-        Number of ERB bands.
-    min_erb_bins : int
-        Least STFT bins a band.
+        In Hz.
+    n_fft, hop_length : int
+        FFT size, and frame shift, which divides it and is at most half of it, in
+        samples.
+    erb_bands, min_erb_bins : int
+        Number of ERB bands, and least STFT bins of each.
     df_bins : int
         Lowest STFT bins that the complex feature takes.
     tau_seconds : float
-        Time constant of the running means, in seconds.
+        Time constant of the running means.
     level_invariant : bool
         Whether features are those of the signal at the level of training and without
         its constant offset, see `SignalLevel`; the public package has no such thing.
@@ -136,51 +133,31 @@ class FrontEnd(nn.Module):
         self.register_buffer("unit_initial", initial_magnitude, persistent=False)
 
     def frames(self, samples: int | Tensor) -> int | Tensor:
-        """Return the number of frames of a clip of `samples` samples."""
+        """Return the number of frames of a clip of so many samples."""
         return samples // self.hop_length + self.n_fft // self.hop_length
 
     def clip_frames(self, waveforms: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """Return the frames of every clip, `[B]`, or None where no lengths are.
-
-        Arguments
-        ---------
-        waveforms : Tensor
-            `[B, samples]`.
-        lengths : Tensor or None
-            SpeechBrain's relative lengths, `[B]`.
-        """
+        """Return each clip's frames, `[B]`, of relative lengths `[B]`, or None."""
         if lengths is None:
             return None
         return self.frames((lengths * waveforms.shape[1]).round().long())
 
     @full_precision
     def analysis(self, waveforms: Tensor) -> Tensor:
-        """Short-time Fourier transform in streaming alignment.
+        """Return the spectrum `[B, frames(samples), n_fft // 2 + 1]` of `[B, samples]`.
 
-        Arguments
-        ---------
-        waveforms : Tensor
-            `[B, samples]`; frame `t` ends at sample `(t + 1) * hop_length`, and the
-            clip is followed by `n_fft` zeros.
-
-        Returns
-        -------
-        Tensor
-            Complex spectrum, `[B, frames(samples), n_fft // 2 + 1]`.
+        Frame `t` ends at sample `(t + 1) * hop_length`; `n_fft` zeros follow the clip.
         """
         samples = waveforms.shape[-1]
         tail = self.frames(samples) * self.hop_length - samples
         return self.transform(F.pad(waveforms, (self.overlap, tail)))
 
     def transform(self, waveforms: Tensor) -> Tensor:
-        """Short-time Fourier transform of the whole frames of `[B, samples]`."""
+        """Return the spectrum of the whole frames of `[B, samples]`."""
         return short_time_spectrum(waveforms, self.analysis_window, self.hop_length)
 
     def input_spectrum(self, waveforms: Tensor) -> Tensor:
-        """Return `analysis` of what is enhanced: `waveforms`, or without their offset.
-
-        Arguments and result are as of `analysis`.
-        """
+        """Return `analysis` of the waveforms, or of them without their offset."""
         if not self.level_invariant:
             return self.analysis(waveforms)
         samples = waveforms.shape[-1]
@@ -192,20 +169,7 @@ class FrontEnd(nn.Module):
 
     @full_precision
     def synthesis(self, spectrum: Tensor, samples: int) -> Tensor:
-        """Inverse of `analysis`: overlap-add, aligned to the sample.
-
-        Arguments
-        ---------
-        spectrum : Tensor
-            Complex spectrum, `[B, T, n_fft // 2 + 1]`.
-        samples : int
-            Length of the waveform.
-
-        Returns
-        -------
-        Tensor
-            `[B, samples]`.
-        """
+        """Return waveforms `[B, samples]`, aligned to the sample, of `analysis`."""
         return self.overlap_add(spectrum)[:, self.overlap : self.overlap + samples]
 
     def overlap_add(self, spectrum: Tensor) -> Tensor:
@@ -220,24 +184,12 @@ class FrontEnd(nn.Module):
     def features(
         self, spectrum: Tensor, frames: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """ERB feature and complex feature of a spectrum.
+        """Return the ERB feature and the complex feature of a spectrum `[B, T, F]`.
 
-        Arguments
-        ---------
-        spectrum : Tensor
-            Complex spectrum, `[B, T, n_fft // 2 + 1]`.
-        frames : Tensor, optional
-            Number of frames of each clip, `[B]`: features beyond are zero, as they
-            are beyond the last frame of a clip on its own.
-
-        Returns
-        -------
-        erb : Tensor
-            Log power per band over its running mean, in units of 40 dB,
-            `[B, T, erb_bands]`.
-        low : Tensor
-            Lowest bins over the root of their running mean magnitude, complex,
-            `[B, T, df_bins]`.
+        Log power per band over its running mean, in units of 40 dB,
+        `[B, T, erb_bands]`; lowest bins over the root of their running mean magnitude,
+        complex, `[B, T, df_bins]`. Beyond a clip's number of `frames`, `[B]`, both are
+        zero, as they are beyond the last frame of a clip on its own.
         """
         erb, low, _ = self.running_features(spectrum, self.start(len(spectrum)))
         if frames is not None:
@@ -258,14 +210,9 @@ class FrontEnd(nn.Module):
     def running_features(
         self, spectrum: Tensor, state: FeatureState
     ) -> tuple[Tensor, Tensor, FeatureState]:
-        """Return both features of a block of frames, and the state behind it.
+        """Return both features of a block's spectrum, and the state behind it.
 
-        Arguments
-        ---------
-        spectrum : Tensor
-            As of `features`.
-        state : FeatureState
-            Of `start`, or what the block before returned.
+        The state is that of `start`, or what the block before returned.
         """
         low = spectrum[..., : self.df_bins]
         erb, scale, state = self.scales(power(spectrum), low.abs(), state)
@@ -274,19 +221,11 @@ class FrontEnd(nn.Module):
     def scales(
         self, power: Tensor, magnitude: Tensor, state: FeatureState
     ) -> tuple[Tensor, Tensor, FeatureState]:
-        """Return the ERB feature, and what the lowest bins are multiplied by.
+        """Return the ERB feature, what scales the lowest bins, and the state.
 
         With `level_invariant` both are those that the signal so far has at the level of
-        training: a gain for all that was heard changes the initial means alone.
-
-        Arguments
-        ---------
-        power : Tensor
-            Of the bins, `[B, T, n_fft // 2 + 1]`.
-        magnitude : Tensor
-            Of the lowest bins, `[B, T, df_bins]`.
-        state : FeatureState
-            Of `start`, or what the block before returned.
+        training: a gain for all that was heard changes the initial means alone. `power`
+        is of all bins, `[B, T, F]`, `magnitude` of the lowest, `[B, T, df_bins]`.
         """
         gain_db, gain, level = 0.0, 1.0, state.level
         if self.level_invariant:

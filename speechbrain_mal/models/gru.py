@@ -25,13 +25,6 @@ class GRU(nn.GRU):
     gradients, under autocast or from a given state, and on a GPU without Triton, in
     float32 where cuDNN may not use TF32, or for sizes that `kernels.gru` has not.
 
-    Arguments
-    ---------
-    input_size, hidden_size : int
-        Features in, and units.
-    num_layers : int
-        Layers.
-
     Example
     -------
     >>> gru = GRU(8, 16, num_layers=2)
@@ -44,21 +37,9 @@ class GRU(nn.GRU):
         super().__init__(input_size, hidden_size, num_layers, batch_first=True)
 
     def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the states of the last layer, and of all layers after the last frame.
+        """Return the last layer's states `[B, T, H]`, and all last ones `[L, B, H]`.
 
-        Arguments
-        ---------
-        x : Tensor
-            `[B, T, input_size]`.
-        hx : Tensor, optional
-            State to continue from, `[num_layers, B, hidden_size]`; zeros without it.
-
-        Returns
-        -------
-        states : Tensor
-            `[B, T, hidden_size]`.
-        last : Tensor
-            `[num_layers, B, hidden_size]`.
+        Of `[B, T, input_size]`, from the states `hx`, `[L, B, H]`; zeros without.
         """
         if torch.compiler.is_compiling():
             return super().forward(x, hx)

@@ -23,11 +23,6 @@ class LayerEncoder(PlainEncoder):
     before : mapping of int to callable, optional
         What the network does to the input of a layer, by the layer's index.
 
-    Raises
-    ------
-    ValueError
-        When there is no layer, or not a `time_dim` for each.
-
     Example
     -------
     >>> import torch
@@ -76,13 +71,7 @@ def first(output: Tensor | tuple) -> Tensor:
 
 
 def named_layers(network: nn.Module, names: Sequence[str]) -> list[nn.Module]:
-    """Return a network's layers by their names.
-
-    Raises
-    ------
-    ValueError
-        When no layer is named, or the network has none of that name.
-    """
+    """Return a network's layers by name; none, or an unknown one, is an error."""
     known = dict(network.named_modules())
     if unknown := [name for name in names if name not in known] or not names:
         raise ValueError(

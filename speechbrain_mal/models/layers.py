@@ -17,19 +17,9 @@ INPLACE_RELU = partial(nn.ReLU, inplace=True)
 class ConvBlock(nn.Sequential):
     """Separable convolution over `[B, C, T, F]`, causal in time, norm, activation.
 
-    A grouped convolution with `gcd(in, out)` groups is followed by a 1x1
-    convolution, unless there is one group only or the kernel is 1x1.
-
-    Arguments
-    ---------
-    in_channels, out_channels : int
-        Channels.
-    kernel_size : tuple of int
-        Frames and bins the kernel spans.
-    frequency_stride : int
-        Stride over the bins.
-    activation : callable
-        Makes the activation layer.
+    A grouped convolution with `gcd(in, out)` groups, of a kernel of so many frames and
+    bins, is followed by a 1x1 convolution, unless there is one group only or the kernel
+    is 1x1. `activation` makes the last layer.
 
     Example
     -------
@@ -78,12 +68,8 @@ class ConvBlock(nn.Sequential):
     def step(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map `x` as `forward` does, and return the past of what follows it, too.
 
-        Arguments
-        ---------
-        x : Tensor
-            `[B, in_channels, T, F]`; the kernel spans several frames.
-        past : Tensor, optional
-            The `memory` frames before, `[B, in_channels, memory, F]`; zeros without it.
+        The past is the `memory` frames before, `[B, in_channels, memory, F]`; zeros
+        without.
         """
         if past is None:
             tail = x[:, :, -self.memory :]
@@ -148,11 +134,6 @@ class ConvBlock(nn.Sequential):
 
 class TransposedConvBlock(nn.Sequential):
     """Depthwise transposed convolution that doubles the bins, 1x1, norm, ReLU.
-
-    Arguments
-    ---------
-    channels : int
-        Channels in and out.
 
     Example
     -------
@@ -275,17 +256,7 @@ def _scale_and_bias(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 class GroupedLinear(nn.Module):
     """Linear map without bias whose input and output are cut into groups.
 
-    Arguments
-    ---------
-    in_features, out_features : int
-        Sizes of the last dimension.
-    groups : int
-        Number of groups, a divisor of both.
-
-    Raises
-    ------
-    ValueError
-        When `groups` does not divide a size.
+    A number of groups that does not divide both sizes is a ValueError.
 
     Example
     -------
@@ -314,24 +285,13 @@ class GroupedLinear(nn.Module):
 
 
 class SqueezedGRU(nn.Module):
-    """GRU between grouped linear layers with ReLU.
+    """GRU between grouped linear layers with ReLU; `skip` adds its input to its output.
 
-    Arguments
-    ---------
-    input_size, hidden_size : int
-        Features in, and units of the GRU.
-    output_size : int, optional
-        Features out; without it the GRU's output is returned as it is.
-    layers : int
-        GRU layers.
-    linear_groups : int
-        Groups of the linear layers.
-    skip : bool
-        Add the GRU's input to its output.
+    Without an `output_size` the GRU's output is returned as it is.
 
     Example
     -------
-    >>> SqueezedGRU(32, 16, linear_groups=8)(torch.randn(2, 5, 32)).shape
+    >>> SqueezedGRU(32, 16, linear_groups=8)(torch.randn(2, 5, 32))[0].shape
     torch.Size([2, 5, 16])
     """
 
@@ -356,12 +316,8 @@ class SqueezedGRU(nn.Module):
                 GroupedLinear(hidden_size, output_size, linear_groups), nn.ReLU()
             )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, T, input_size]` to `[B, T, output_size or hidden_size]`."""
-        return self.step(x)[0]
-
-    def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map `x` from a state of the GRU's, and return its new state, too."""
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map `[B, T, input_size]` from a state; return the GRU's new one, too."""
         x = self.linear_in(x)
         y, state = self.gru(x, state)
         return self.linear_out(y + x if self.skip else y), state

@@ -35,17 +35,11 @@ class SignalLevel:
     frame, the mean of log power, by `ACTIVE`. Until some have, the usual frame may be
     noise or speech: speech is expected `ABOVE_NOISE_DB` above it, but no higher than at
     `HIGHEST_DB`. So speech at the level of training is heard nearly as it is from its
-    first frame on, and the gain does not jump as speech sets in after noise, as it
-    would if one mean power stood for both.
-
-    Arguments
-    ---------
-    frames_per_second : float
-        Rate of the frames in Hz.
+    first frame on, and the gain does not jump as speech sets in after noise.
 
     Example
     -------
-    >>> level, power = SignalLevel(100.0), 1e-6 * torch.rand(1, 50)
+    >>> level, power = SignalLevel(frames_per_second=100.0), 1e-6 * torch.rand(1, 50)
     >>> gain_db, _ = level(power, level.start(1))
     >>> quieter, _ = level(power / 100, level.start(1))
     >>> torch.allclose(quieter, gain_db + 20, atol=1e-4)
@@ -61,22 +55,12 @@ class SignalLevel:
         return torch.zeros(batch, 5)
 
     def __call__(self, power: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gain in dB after each frame, and the state after the last.
+        """Return the gain in dB after each frame, `[B, T, 1]`, and the last state.
 
-        Arguments
-        ---------
-        power : Tensor
-            Of each frame, without the lowest bins, `[B, T]`.
-        state : Tensor
-            Of `start`, or what the block before returned.
-
-        Returns
-        -------
-        gain_db : Tensor
-            `[B, T, 1]`; 0 as long as there is silence only.
-        state : Tensor
-            `[B, 5]`: means of log power and of the frames it is of; of power and of the
-            weights it is of; and how much has been heard.
+        Of the frames' power, without the lowest bins, `[B, T]`; it is 0 as long as
+        there is silence only. The state `[B, 5]` has the means of log power and of the
+        frames it is of; of power and of the weights it is of; and how much has been
+        heard.
         """
         power = power[..., None]
         sounds = (power > SILENCE).to(power.dtype)
@@ -112,14 +96,9 @@ class OffsetRemoval:
     moves linearly within a hop. Digital silence at a hop's ends, as before and behind a
     signal, stays silent, and does not count.
 
-    Arguments
-    ---------
-    hops_per_second : float
-        Rate of the hops in Hz.
-
     Example
     -------
-    >>> offset, hops = OffsetRemoval(100.0), torch.randn(1, 20, 160)
+    >>> offset, hops = OffsetRemoval(hops_per_second=100.0), torch.randn(1, 20, 160)
     >>> expected, _ = offset(hops, offset.start(1))
     >>> actual, _ = offset(hops + 0.5, offset.start(1))
     >>> torch.allclose(actual, expected, atol=1e-5)

@@ -66,6 +66,7 @@ SETTINGS = (
     Setting("deepfilternet", "linear_groups", 1, "linear_groups"),
     Setting("deepfilternet", "mask_pf", False, only=False),
 )
+ARGUMENTS = [setting.argument for setting in SETTINGS if setting.argument]
 BOOLEANS = {
     **dict.fromkeys(("true", "yes", "y", "on", "1"), True),
     **dict.fromkeys(("false", "no", "n", "off", "0"), False),
@@ -75,22 +76,9 @@ BOOLEANS = {
 def settings_from_public_config(config: str | Path) -> dict[str, int | float]:
     """Return the arguments of `DeepFilterNet2` for weights of the public package.
 
-    Arguments
-    ---------
-    config : str or Path
-        The package's `config.ini`. What it does not name is as the package has it
-        then; environment variables, which the package heeds too, are not looked at.
-
-    Returns
-    -------
-    dict
-        For `DeepFilterNet2(**settings)`, whose `load_public_weights` takes the weights.
-
-    Raises
-    ------
-    ValueError
-        When the file can't be read, or lists every setting of which `DeepFilterNet2`
-        has another value only.
+    What its `config.ini` does not name is as the package has it then; environment
+    variables, which the package heeds too, are not looked at. A ValueError says that
+    the file can't be read, or which settings `DeepFilterNet2` has otherwise only.
 
     Example
     -------
@@ -121,37 +109,11 @@ def settings_from_public_config(config: str | Path) -> dict[str, int | float]:
 
 def check_public_config(config: str | Path, model: DeepFilterNet2) -> None:
     """Raise `ValueError` unless a `config.ini` of the package describes the model."""
-    arguments = _arguments(model)
     needed = {
-        setting: arguments[setting.argument] + setting.surplus
-        if setting.argument
-        else setting.only
-        for setting in SETTINGS
+        s: model.arguments[s.argument] + s.surplus if s.argument else s.only
+        for s in SETTINGS
     }
     _compare(config, _named(config), needed)
-
-
-def _arguments(model: DeepFilterNet2) -> dict[str, int | float]:
-    """Return the arguments that the model was built with."""
-    encoder, front_end = model.encoder, model.encoder.front_end
-    return {
-        "sample_rate": front_end.sample_rate,
-        "n_fft": front_end.n_fft,
-        "hop_length": front_end.hop_length,
-        "erb_bands": front_end.erb_spread.shape[0],
-        "min_erb_bins": model.min_erb_bins,
-        "df_bins": front_end.df_bins,
-        "df_order": model.df_order,
-        "df_lookahead": model.df_lookahead,
-        "tau_seconds": model.tau_seconds,
-        "lookahead": encoder.lookahead,
-        "channels": encoder.erb_conv1[0].in_channels,
-        "embedding_size": encoder.emb_gru.gru.hidden_size,
-        "df_hidden_size": model.df_dec.df_gru.gru.hidden_size,
-        "erb_layers": model.erb_dec.emb_gru.gru.num_layers,
-        "df_layers": model.df_dec.df_gru.gru.num_layers,
-        "linear_groups": encoder.df_fc_emb[0].weight.shape[0],
-    }
 
 
 def _compare(
@@ -159,25 +121,20 @@ def _compare(
 ) -> None:
     """Raise an error that lists every setting whose value is not the one needed."""
     wrong = [s for s, need in needed.items() if named.get(s, s.default) != need]
-    if not wrong:
-        return
     lines = [f"{config} describes another model:"]
-    for setting in wrong:
-        line = f"[{setting.section}] {setting.name} is "
-        line += _text(named.get(setting, setting.default))
-        if setting not in named:
-            line += ", the package's default"
-        need = _text(needed[setting])
-        if setting.argument:
-            has = needed[setting] - setting.surplus
-            line += f", but {need} of this model ({setting.argument}={has})"
-        else:
-            line += f", but can only be {need} here"
-        lines.append(line)
+    for s in wrong:
+        found = _text(named.get(s, s.default))
+        found += "" if s in named else ", the package's default"
+        ours = f"can only be {_text(needed[s])} here"
+        if s.argument:
+            has = f"{s.argument}={needed[s] - s.surplus}"
+            ours = f"{needed[s]} of this model ({has})"
+        lines.append(f"[{s.section}] {s.name} is {found}, but {ours}")
     advice = "Build the model with DeepFilterNet2(**settings_from_public_config(...))."
     if not all(setting.argument for setting in wrong):
         advice = "Weights of what can't be built here run in the package only."
-    raise ValueError("\n  ".join(lines) + "\n" + advice)
+    if wrong:
+        raise ValueError("\n  ".join(lines) + "\n" + advice)
 
 
 def _named(config: str | Path) -> dict[Setting, Value]:
@@ -207,7 +164,6 @@ def _named(config: str | Path) -> dict[Setting, Value]:
 
 
 def _parse(config: str | Path, setting: Setting, text: str) -> Value:
-    """Return the value of a text."""
     kind = type(setting.default)
     try:
         if kind is bool:

@@ -10,25 +10,12 @@ SCAN_BLOCK = 256  # frames a matrix product of the scan spans
 
 
 def exponential_running_mean(x: Tensor, decay: float, initial: Tensor) -> Tensor:
-    """Return `s[t] = decay * s[t-1] + (1 - decay) * x[t]`, along dim 1.
+    """Return `s[t] = decay * s[t-1] + (1 - decay) * x[t]`, along dim 1 of `[B, T, F]`.
 
     The recurrence is linear, so a block of frames is one product with a lower
-    triangular matrix and the blocks are chained by the same recurrence over their
-    last values: no Python loop over frames, cost linear in their number.
-
-    Arguments
-    ---------
-    x : Tensor
-        Input, `[B, T, F]`.
-    decay : float
-        Weight of the past, in (0, 1).
-    initial : Tensor
-        State before the first frame, `[F]` or `[B, F]`.
-
-    Returns
-    -------
-    Tensor
-        The state after every frame, `[B, T, F]`.
+    triangular matrix and the blocks are chained by the same recurrence over their last
+    values: no Python loop over frames, cost linear in their number. `initial` is the
+    state before the first frame, `[F]` or `[B, F]`.
 
     Example
     -------
