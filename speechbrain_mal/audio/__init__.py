@@ -8,7 +8,7 @@ file is an `AudioError` that names it.
 from speechbrain_mal.audio.reader import AudioError, AudioFile, read_audio
 from speechbrain_mal.audio.seen import SeenFiles, stamp_of
 from speechbrain_mal.audio.walk import Found, find_audio
-from speechbrain_mal.audio.writer import OutputFormat, write_audio
+from speechbrain_mal.audio.writer import OutputFormat, output_format, write_audio
 
 __all__ = [
     "AudioError",
@@ -17,6 +17,7 @@ __all__ = [
     "OutputFormat",
     "SeenFiles",
     "find_audio",
+    "output_format",
     "read_audio",
     "stamp_of",
     "write_audio",

@@ -35,13 +35,7 @@ def find_ffmpeg() -> str | None:
 
 
 def decode(path: Path, output: Path) -> None:
-    """Decode the first audio track of a file into a `.w64` file of floats.
-
-    Raises
-    ------
-    ValueError
-        When ffmpeg can't decode it to its end.
-    """
+    """Decode a file's first audio track into a `.w64` of floats; ValueError if cut."""
     command = [find_ffmpeg(), "-nostdin", "-v", "error", "-xerror"]
     command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", _DEMUXERS]
     # "file:" keeps a name such as "concat:a|b" from being an order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -48,10 +49,8 @@ class AudioError(ValueError):
 class AudioFile:
     """An open audio file; what libsndfile can't read is decoded by ffmpeg first.
 
-    Arguments
-    ---------
-    path : path
-        A file. Nothing but a regular one is opened: a pipe would wait for its writer.
+    AudioError when it is missing, not audio, no regular file (a pipe would wait for its
+    writer), or its header is wrong.
 
     Attributes
     ----------
@@ -64,11 +63,6 @@ class AudioFile:
     tags : dict of str to str
         Title, artist and the like.
 
-    Raises
-    ------
-    AudioError
-        When it is missing, not audio, or its header is wrong.
-
     Example
     -------
     >>> path = getfixture("tmp_path") / "a.wav"
@@ -79,12 +73,10 @@ class AudioFile:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
-        self._folder: tempfile.TemporaryDirectory | None = None
-        self._file: BinaryIO | None = None
+        self.path, self._opened = Path(path), contextlib.ExitStack()
         try:
             self._check_bytes()
-            self._sound = self._open()
+            self._sound = self._opened.enter_context(self._open())
             self._check_header()
         except BaseException as error:
             self.close()
@@ -101,20 +93,13 @@ class AudioFile:
 
     def close(self) -> None:
         """Close the file."""
-        for opened in (getattr(self, "_sound", None), self._file):
-            if opened is not None:
-                opened.close()
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._opened.close()
 
     def blocks(self, seconds: float = 2.0) -> Iterator[np.ndarray]:
         """Yield all of the file, float32 `[n, channels]` in about [-1, 1].
 
-        Raises
-        ------
-        AudioError
-            When it is cut off or damaged, holds no samples, NaN or infinite ones, or
-            some beyond 100: samples of 16 bits that were stored as floats.
+        AudioError when it is cut off or damaged, holds no samples, NaN or infinite
+        ones, or some beyond 100: samples of 16 bits that were stored as floats.
         """
         size, read = max(1, round(seconds * self.sample_rate)), 0
         while len(block := self._read(size, read)):
@@ -128,8 +113,6 @@ class AudioFile:
             )
         if not read:
             raise self._fault("it holds no samples.")
-
-    # -------------------------------------------------------------------- inside
 
     def _fault(self, reason: str) -> AudioError:
         return AudioError(self.path, reason)
@@ -147,15 +130,14 @@ class AudioFile:
     def _open(self) -> soundfile.SoundFile:
         try:
             if _is_mp3_without_length(self.path):
-                self._file = open(self.path, "rb")
-                sound = soundfile.SoundFile(_LongFile(self._file))
-                self.samples = None
+                file = self._opened.enter_context(open(self.path, "rb"))
+                sound, self.samples = soundfile.SoundFile(_LongFile(file)), None
             else:
                 sound = soundfile.SoundFile(native(self.path))
                 self.samples = sound.frames
         except soundfile.LibsndfileError as error:
             return self._decoded(str(error.error_string).strip(" .:"))
-        if self.samples is not None and self.samples >= _UNKNOWN:  # a FLAC of a pipe
+        if (self.samples or 0) >= _UNKNOWN:  # a FLAC of a pipe
             sound.close()
             return self._decoded("its header tells no length")
         self.tags = sound.copy_metadata()
@@ -167,8 +149,8 @@ class AudioFile:
         if ffmpeg.find_ffmpeg() is None:
             advice = "If it is sound, install ffmpeg or 'speechbrain-mal[formats]'."
             raise self._fault(f"not a readable audio file ({reason}). {advice}")
-        self._folder = tempfile.TemporaryDirectory(prefix="speechbrain-mal-")
-        output = Path(self._folder.name, "decoded.w64")
+        folder = tempfile.TemporaryDirectory(prefix="speechbrain-mal-")
+        output = Path(self._opened.enter_context(folder), "decoded.w64")
         try:
             ffmpeg.decode(self.path, output)
         except ValueError as error:
@@ -219,10 +201,7 @@ class AudioFile:
 def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     """Return all of a file, float32 `[samples, channels]`, and its rate in Hz.
 
-    Raises
-    ------
-    AudioError
-        As `AudioFile` and its `blocks`.
+    Errors are those of `AudioFile` and its `blocks`.
     """
     with AudioFile(path) as audio:
         return np.concatenate(list(audio.blocks())), audio.sample_rate

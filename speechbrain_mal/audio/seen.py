@@ -14,10 +14,7 @@ from speechbrain_mal.files import printable
 class SeenFiles:
     """Remember a result of each file, until the file changes.
 
-    Arguments
-    ---------
-    path : path
-        A file of JSON lines, made if needed. A line that was cut off is left out.
+    `path` is a file of JSON lines, made if needed. A line that was cut off is left out.
 
     Example
     -------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,16 +51,11 @@ def find_audio(
     Arguments
     ---------
     folder : path
-        The folder.
+        FileNotFoundError when it is none.
     leave_out : path, optional
         A folder that is not looked into, such as the output's.
     only_seekable : bool
         Whether to ignore what ffmpeg has to decode, for what reads pieces of files.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such folder.
 
     Example
     -------
@@ -113,18 +108,3 @@ def _walk(folder: Path, seen: set[str], broken: dict[Path, str]) -> Iterator[Pat
                 yield path
             else:
                 (links if path.is_symlink() else waiting).append(path)
-
-
-def names_of(paths: Collection[Path], folder: Path) -> dict[str, Path]:
-    """Return files by their path in the folder without its suffix: a clip's name.
-
-    ValueError when two files have one name.
-    """
-    files: dict[str, Path] = {}
-    for path in paths:
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in files:
-            first, second = printable(files[name]), printable(path)
-            raise ValueError(f"{first} and {second} are both clip {name!r}: keep one.")
-        files[name] = path
-    return files

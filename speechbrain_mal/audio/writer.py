@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from speechbrain_mal.audio.reader import RATES, AudioError, AudioFile, native
+from speechbrain_mal.audio.reader import AudioError, AudioFile, native
 from speechbrain_mal.files import whole_file
 
 _FORMATS = {"AIF": "AIFF", "AIFC": "AIFF", "WAVE": "WAV", "OGA": "OGG", "OPUS": "OGG"}
@@ -37,56 +37,39 @@ class OutputFormat:
     compression: dict = field(default_factory=dict)  # keeps an MP3's or Opus' bit rate
     tags: dict = field(default_factory=dict)  # title, artist and the like
 
-    @classmethod
-    def like(
-        cls,
-        source: AudioFile,
-        path: str | os.PathLike,
-        sample_rate: int | None = None,
-        subtype: str | None = None,
-    ) -> OutputFormat:
-        """Return what is nearest to a source in the format that a path's suffix names.
 
-        The source's channels stay, its rate (in Hz) and subtype unless others are
-        given; a subtype only where the new format has it and it keeps every sample's
-        place. AudioError when there is no such format, subtype or rate, or the format
-        can't hold so many channels or this rate; nothing was written then.
-        """
-        chosen = subtype or _nearest(source, path)
-        rate = source.sample_rate if sample_rate is None else sample_rate
-        layout = cls.new(path, rate, source.channels, chosen, source.format)
-        compression = _compression(source, layout.subtype, rate)
-        return replace(layout, compression=compression, tags=source.tags)
+def output_format(
+    path: str | os.PathLike,
+    sample_rate: int,
+    channels: int,
+    subtype: str | None = None,
+    source: AudioFile | None = None,
+) -> OutputFormat:
+    """Return the format that a path's suffix names, as near to a source as it can be.
 
-    @classmethod
-    def new(
-        cls,
-        path: str | os.PathLike,
-        sample_rate: int,
-        channels: int,
-        subtype: str | None = None,
-        source_format: str | None = None,
-    ) -> OutputFormat:
-        """Return the format that a path's suffix names; errors are those of `like`."""
-        kind = format_of(Path(path).suffix)
-        if kind is None:
-            reason = "no audio format that can be written has the suffix"
-            reason = f"{reason} {Path(path).suffix!r}: take .wav or .flac."
-            raise AudioError(path, reason)
-        if kind == "WAV" and source_format in _WAVE:
-            kind = source_format
-        subtype = subtype or soundfile.default_subtype(kind)
-        if not soundfile.check_format(kind, subtype):
-            known = ", ".join(soundfile.available_subtypes(kind))
-            raise AudioError(path, f"{kind} has no subtype {subtype!r}, but {known}.")
-        if sample_rate not in RATES:
-            reason = f"a sample rate of {sample_rate} Hz is not in {RATES[0]} to"
-            raise AudioError(path, f"{reason} {RATES[-1]} Hz.")
-        if not _holds(sample_rate, channels, kind, subtype):
-            reason = f"{kind} of {subtype} can't hold {channels} channel(s) of"
-            reason = f"{reason} {sample_rate} Hz: take .wav or .flac."
-            raise AudioError(path, reason)
-        return cls(sample_rate, channels, kind, subtype)
+    A source's subtype stays where the new format has it and it keeps every sample's
+    place; its bit rate and tags, where the format has them. AudioError when there is no
+    such format or subtype, or it can't hold so many channels or this rate (in Hz);
+    nothing was written then.
+    """
+    kind = format_of(suffix := Path(path).suffix)
+    if kind is None:
+        reason = f"no audio format that can be written has the suffix {suffix!r}"
+        raise AudioError(path, f"{reason}: take .wav or .flac.")
+    if kind == "WAV" and source and source.format in _WAVE:
+        kind = source.format
+    subtype = subtype or _nearest(source, kind, suffix)
+    if not soundfile.check_format(kind, subtype):
+        known = ", ".join(soundfile.available_subtypes(kind))
+        raise AudioError(path, f"{kind} has no subtype {subtype!r}, but {known}.")
+    if not _holds(sample_rate, channels, kind, subtype):
+        reason = f"{kind} of {subtype} can't hold {channels} channel(s) of"
+        raise AudioError(path, f"{reason} {sample_rate} Hz: take .wav or .flac.")
+    layout = OutputFormat(sample_rate, channels, kind, subtype)
+    if source is None:
+        return layout
+    compression = _compression(source, subtype, sample_rate)
+    return replace(layout, compression=compression, tags=source.tags)
 
 
 class Output:
@@ -172,19 +155,15 @@ def _holds(rate: int, channels: int, kind: str, subtype: str) -> bool:
     return True
 
 
-def _nearest(source: AudioFile, path: str | os.PathLike) -> str | None:
+def _nearest(source: AudioFile | None, kind: str, suffix: str) -> str:
     """Return the source's subtype, or the format's own where it can't be."""
-    suffix, subtype = Path(path).suffix, source.subtype or ""
-    kind = format_of(suffix)
-    if kind is None:
-        return None
-    same = kind == source.format or (kind == "WAV" and source.format in _WAVE)
+    subtype = (source and source.subtype) or ""
     lossless = subtype.startswith(("PCM", "FLOAT", "DOUBLE"))
-    if same and subtype.startswith(_KEPT):
+    if subtype.startswith(_KEPT) and kind == source.format:
         return subtype
     if lossless and soundfile.check_format(kind, subtype):
         return subtype
-    return "OPUS" if suffix.lower() == ".opus" else None
+    return "OPUS" if suffix.lower() == ".opus" else soundfile.default_subtype(kind)
 
 
 def _compression(source: AudioFile, subtype: str, rate: int) -> dict:

@@ -91,21 +91,18 @@ def scan(
 
 
 def _look(path: Path, decode: bool) -> Facts:
-    no_pieces = Facts(
-        problem="exact pieces of it can't be read: convert it to .wav or .flac."
-    )
+    pieces = "exact pieces of it can't be read: convert it to .wav or .flac."
     if path.suffix.lower() in FFMPEG_SUFFIXES:
-        return no_pieces
+        return Facts(problem=pieces)
     try:
         with AudioFile(path) as audio:
-            subtype = audio.subtype or "decoded by ffmpeg"
-            if audio.samples is None or subtype.startswith(("MPEG", "decoded")):
-                return no_pieces
+            # What ffmpeg decodes has no subtype.
+            if audio.samples is None or (audio.subtype or "MPEG").startswith("MPEG"):
+                return Facts(problem=pieces)
             if not audio.samples:
                 return Facts(problem="it holds no samples.")
-            remark = _remark(audio) if decode else ""
             facts = audio.samples, audio.sample_rate, audio.channels
-            return Facts(*facts, remark=remark)
+            return Facts(*facts, remark=_remark(audio) if decode else "")
     except AudioError as error:
         return Facts(problem=printable(error.reason))
 

@@ -37,7 +37,7 @@ class MALEnhancement(nn.Module):
     run_opts : dict, optional
         `device`; without it an accelerator, where there is one.
     freeze_params : bool
-        Whether to freeze the weights; without it nothing is folded, and none streams.
+        Without it nothing is folded, and nothing streams.
 
     Example
     -------
@@ -59,10 +59,9 @@ class MALEnhancement(nn.Module):
     ):
         super().__init__()
         options = dict(run_opts or {})
-        self.device: str = options.pop("device", None) or _device()
+        self.device = _device(options.pop("device", None))
         if options:
             raise ValueError(f"run_opts: only 'device' counts here, not {options}.")
-        _check_device(self.device)
         self.hparams = SimpleNamespace(**hparams)
         self.sample_rate: int = self.hparams.sample_rate
         self.mods = nn.ModuleDict(modules).to(self.device)
@@ -90,21 +89,9 @@ class MALEnhancement(nn.Module):
     ) -> MALEnhancement:
         """Load an enhancer that `speechbrain-mal export` wrote.
 
-        `config.json` and the weights are read, as plain data; nothing is executed.
-
-        Arguments
-        ---------
-        source, savedir, fetch_config
-            A folder, or the id of a repository on the hub: see `fetch_folder`.
-        **kwargs
-            `run_opts` and `freeze_params` of the class.
-
-        Raises
-        ------
-        ValueError
-            When the folder or repository is not there or holds no exported enhancer,
-            needs another version of this package, or anything in it is not as it has
-            to be: see `load_folder`.
+        `config.json` and the weights are read, as plain data; nothing is executed. The
+        source is a folder, or the id of a repository on the hub: see `fetch_folder`,
+        and `load_folder` for errors. `run_opts` and `freeze_params` are the class'.
         """
         model, rate = load_folder(fetch_folder(source, FILES, savedir, fetch_config))
         return cls({"enhancer": model}, {"sample_rate": rate}, **kwargs)
@@ -124,28 +111,18 @@ class MALEnhancement(nn.Module):
         lengths: Tensor | None = None,
         atten_lim_db: float | None = None,
     ) -> Tensor:
-        """Enhance waveforms.
+        """Return enhanced waveforms, aligned with the noisy ones and at their level.
 
         Arguments
         ---------
         noisy : Tensor
-            `[B, samples]`, at `sample_rate`.
+            `[B, samples]`, at `sample_rate`. ValueError where the shape or type is
+            wrong, or samples are NaN or infinite.
         lengths : Tensor, optional
             SpeechBrain's relative lengths, `[B]`; a clip's result does not depend on
-            what follows its end.
+            what follows its end, and is zero there.
         atten_lim_db : float, optional
             Noise is lowered by no more than this, in dB; see `noise_gain`.
-
-        Returns
-        -------
-        Tensor
-            `[B, samples]`, aligned with `noisy`, at its level; zero beyond the lengths.
-
-        Raises
-        ------
-        ValueError
-            When the shape, the type or the lengths are wrong, or samples are NaN or
-            infinite.
         """
         noisy, lengths = self._checked(noisy, lengths)
         gain, (model,) = noise_gain(atten_lim_db), self._model
@@ -170,11 +147,9 @@ class MALEnhancement(nn.Module):
     def enhance_file(
         self, path: str | os.PathLike, output: str | os.PathLike, **options: Any
     ) -> list[str]:
-        """Enhance an audio file of any length, rate and number of channels.
+        """Enhance an audio file, see `speechbrain_mal.inference.enhance_file`.
 
         DeepFilterNet2 takes constant memory; other models hold the whole file.
-        Arguments, result and errors are those of
-        `speechbrain_mal.inference.enhance_file`.
         """
         from speechbrain_mal.inference.files import enhance_file
 
@@ -183,11 +158,7 @@ class MALEnhancement(nn.Module):
     def enhance_folder(
         self, folder: str | os.PathLike, output: str | os.PathLike, **options: Any
     ) -> FolderReport:
-        """Enhance all audio files of a folder and of those in it.
-
-        Options, result and errors are those of
-        `speechbrain_mal.inference.enhance_files`.
-        """
+        """Enhance the audio files of a folder and those in it, see `enhance_files`."""
         from speechbrain_mal.inference.folders import enhance_files
 
         return enhance_files(self, [folder], output, **options)
@@ -195,13 +166,7 @@ class MALEnhancement(nn.Module):
     def stream(
         self, channels: int | None = None, atten_lim_db: float | None = None
     ) -> Stream:
-        """Return a new live stream, see `Stream`; many may be open at once.
-
-        Raises
-        ------
-        TypeError
-            When the model can't stream.
-        """
+        """Return a new `Stream`, of any number; TypeError when the model can't."""
         if not self.can_stream:
             kind = type(self.mods.enhancer).__name__
             raise TypeError(f"{kind} can't stream; a frozen DeepFilterNet2 can.")
@@ -254,17 +219,17 @@ class _WholeSignal:
         return self._enhancer.enhance_batch(torch.cat(self._pieces, dim=1))
 
 
-def _check_device(device: str) -> None:
+def _device(device: str | None) -> str:
+    """Return the device asked for, or the accelerator that SpeechBrain would take."""
+    if device is None:
+        device = "cpu"
+        if torch.accelerator.is_available():
+            device = str(torch.accelerator.current_accelerator())
+            if "LOCAL_RANK" in os.environ:
+                device += f":{os.environ['LOCAL_RANK']}"
     try:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:  # torch's, of those it lacks
         reason = str(error).partition("\n")[0]
         raise ValueError(f"Device {device!r} can't be used here: {reason}") from error
-
-
-def _device() -> str:
-    """Return the accelerator of this process, as SpeechBrain guesses it."""
-    if not torch.accelerator.is_available():
-        return "cpu"
-    device, rank = str(torch.accelerator.current_accelerator()), "LOCAL_RANK"
-    return f"{device}:{os.environ[rank]}" if rank in os.environ else device
+    return device

@@ -11,7 +11,7 @@ import soundfile
 import soxr
 import torch
 
-from speechbrain_mal.audio import AudioError, AudioFile, OutputFormat, write_audio
+from speechbrain_mal.audio import AudioError, AudioFile, output_format, write_audio
 from speechbrain_mal.audio.reader import RATES
 from speechbrain_mal.inference.stream import Stream, noise_gain
 
@@ -29,6 +29,7 @@ def enhance_file(
 
     The output has the input's rate, channels and length, and where its format can hold
     them, subtype, bit rate and tags. It appears under its name only when it is whole.
+    Returns what a user should know: another subtype than the input's, clipped samples.
 
     Arguments
     ---------
@@ -38,46 +39,38 @@ def enhance_file(
     path, output : path
         Files; the output's suffix says its format.
     atten_lim_db : float, optional
-        As of `Stream`, here taken at the file's own rate. With another `sample_rate`
-        at that.
-    sample_rate : int, optional
-        Sampling rate of the output in Hz, instead of the input's.
-    subtype : str, optional
-        Subtype of the output, such as "PCM_16", instead of the input's.
+        As of `Stream`, at the output's rate.
+    sample_rate, subtype : int, str, optional
+        The output's, in Hz and such as "PCM_16", instead of the input's.
     progress : callable, optional
         Called with the seconds of audio of each block when it is done.
-
-    Returns
-    -------
-    list of str
-        What a user should know: another subtype than the input's, clipped samples.
 
     Raises
     ------
     AudioError
         When the input can't be read to its end (see `AudioFile`), the output is the
-        input, or its format can't hold it (see `OutputFormat.like`).
+        input, or its format can't hold it (see `output_format`).
     OSError
         When the output can't be written.
     """
     path, output = Path(path), Path(output)
-    check_options(atten_lim_db, sample_rate, subtype)
-    gain = noise_gain(atten_lim_db)
+    gain = check_options(atten_lim_db, sample_rate, subtype)
     if output.is_dir():
         raise AudioError(output, "a folder stands in the output's place.")
     with AudioFile(path) as source:
         if output.exists() and output.samefile(path):
             raise AudioError(output, "the output is the input; name another file.")
-        layout = OutputFormat.like(source, output, sample_rate, subtype)
+        rate = sample_rate or source.sample_rate
+        layout = output_format(output, rate, source.channels, subtype, source)
         with write_audio(output, layout) as target:
             stream = new_stream(source.channels)
-            for block in _enhanced_blocks(stream, source, gain, layout.sample_rate):
+            for block in _enhanced_blocks(stream, source, gain, rate):
                 if not np.isfinite(block).all():
                     reason = "the enhancer makes NaN or infinite samples of it."
                     raise AudioError(path, reason)
                 target.write(block)
                 if progress:
-                    progress(len(block) / layout.sample_rate)
+                    progress(len(block) / rate)
         notes = []
         if target.clipped:
             notes.append(f"{target.clipped} samples beyond full scale were clipped")
@@ -91,9 +84,8 @@ def check_options(
     atten_lim_db: float | None = None,
     sample_rate: int | None = None,
     subtype: str | None = None,
-) -> None:
-    """Refuse options of `enhance_file` that are wrong whatever the file is."""
-    noise_gain(atten_lim_db)
+) -> float:
+    """Refuse options that are wrong whatever the file is; return the `noise_gain`."""
     if sample_rate is not None and sample_rate not in RATES:
         raise ValueError(
             f"a sample rate of {sample_rate} Hz is not in {RATES[0]} to {RATES[-1]} Hz."
@@ -101,6 +93,7 @@ def check_options(
     known = soundfile.available_subtypes()
     if subtype is not None and subtype.upper() not in known:
         raise ValueError(f"No subtype {subtype!r}: choose from {', '.join(known)}.")
+    return noise_gain(atten_lim_db)
 
 
 def _enhanced_blocks(

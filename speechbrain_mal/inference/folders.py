@@ -44,19 +44,13 @@ class FolderReport:
     audio_seconds: float = 0.0  # of the enhanced ones
     wall_seconds: float = 0.0
 
-    @property
-    def real_time_factor(self) -> float:
-        """Wall time over the audio's, of all processes together."""
-        return self.wall_seconds / max(self.audio_seconds, 1e-9)
-
     def __str__(self) -> str:
-        text = f"{len(self.enhanced)} enhanced"
-        if self.enhanced:
-            text += (
-                f" ({self.audio_seconds:.1f} s of audio in {self.wall_seconds:.1f} s: "
-                f"real-time factor {self.real_time_factor:.3f})"
-            )
-        text += f", {len(self.skipped)} already there, {len(self.failures)} failed"
+        text, audio, wall = "", self.audio_seconds, self.wall_seconds
+        if self.enhanced:  # of all processes together
+            factor = f"real-time factor {wall / max(audio, 1e-9):.3f}"
+            text = f" ({audio:.1f} s of audio in {wall:.1f} s: {factor})"
+        text = f"{len(self.enhanced)} enhanced{text}, {len(self.skipped)} already there"
+        text += f", {len(self.failures)} failed"
         notes = [f"{printable(path)}: {note}." for path, note in self.notes.items()]
         ignored = [self.ignored] if self.ignored else []
         return "\n".join([text, *self.failures.values(), *notes, *ignored])
@@ -71,7 +65,7 @@ def enhance_files(
     progressbar: bool = True,
     **options: Any,
 ) -> FolderReport:
-    """Enhance files, and those of folders, into a folder.
+    """Enhance files, and those of folders, into a folder; it is made if needed.
 
     A file that was enhanced and has not changed since is skipped: a stopped call goes
     on when it is given again.
@@ -84,7 +78,7 @@ def enhance_files(
         Files and folders. Files of a folder keep their places in it; hidden ones are
         left out, links are followed.
     output : path
-        Folder, made if needed.
+        The folder.
     jobs : int
         Processes, of one thread each; 1 for none but this one.
     suffix : str, optional
@@ -94,11 +88,6 @@ def enhance_files(
         Whether to show one, in seconds of audio, with the real-time factor.
     **options
         `atten_lim_db`, `sample_rate`, `subtype` of `enhance_file`.
-
-    Returns
-    -------
-    FolderReport
-        What was enhanced, what was there already, what failed and why.
 
     Raises
     ------
@@ -139,11 +128,7 @@ def enhance_one(
     progressbar: bool = True,
     **options: Any,
 ) -> FolderReport:
-    """Enhance one file into another, with a progress bar; see `enhance_files`.
-
-    The output's folder is made if needed, and the output is written again if it is
-    there.
-    """
+    """Enhance a file into another, anew if that is there; see `enhance_files`."""
     check_options(**options)
     task = Path(path), Path(output), None, options
     return _enhance_all(enhancer, [task], 1, FolderReport(), progressbar)
@@ -218,11 +203,12 @@ def _enhance(
     progress: Callable[[float], None] = lambda seconds: None,
 ) -> _Result:
     """Enhance one file, and remember it; what is wrong with it is returned."""
-    done: list[float] = []
+    seconds = 0.0
 
-    def count(seconds: float) -> None:
-        done.append(seconds)
-        progress(seconds)
+    def count(done: float) -> None:
+        nonlocal seconds
+        seconds += done
+        progress(done)
 
     stamp = stamp_of(source)  # a file that changes meanwhile is another one
     try:
@@ -238,4 +224,4 @@ def _enhance(
         return f"{printable(target)}: {error.strerror}.", "", 0.0
     if seen:
         seen.add(target.relative_to(seen.path.parent).as_posix(), stamp, True)
-    return "", "; ".join(notes), sum(done)
+    return "", "; ".join(notes), seconds

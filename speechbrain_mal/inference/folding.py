@@ -19,25 +19,11 @@ BLOCK_FRAMES = 300  # measured best: few calls, and what they pass on stays in t
 
 
 def fold(model: DeepFilterNet2) -> DeepFilterNet2:
-    """Return a faster copy for inference; linear layers and GRUs share their weights.
+    """Return a faster copy with the same output, up to rounding; it can't be trained.
 
-    A block's convolutions and its normalisation, which is linear in evaluation mode,
-    become one convolution, computed once and not at every call.
-
-    Arguments
-    ---------
-    model : DeepFilterNet2
-        In evaluation mode; it is not changed.
-
-    Returns
-    -------
-    DeepFilterNet2
-        With the same output, up to rounding. It can't be trained.
-
-    Raises
-    ------
-    ValueError
-        When the model is in training mode: its normalisation is not linear then.
+    A block's convolutions and its normalisation, which is linear in evaluation mode
+    (ValueError in training mode), become one convolution. Linear layers and GRUs share
+    the model's weights.
 
     Example
     -------
@@ -68,13 +54,7 @@ class InferenceGRU(nn.Module):
     On one signal a GRU is a chain of products of a matrix with a vector, where the
     overhead of each call counts, and NumPy's is a fraction of torch's. On other
     devices, in other precisions, with gradients and while it is exported it is
-    `torch.nn.GRU`.
-
-    Arguments
-    ---------
-    gru : GRU
-        Its weights are shared, but for the recurrence's, of which a copy is made:
-        change them and make a new one.
+    `torch.nn.GRU`. Weights are shared, but for a copy of the recurrence's.
 
     Example
     -------

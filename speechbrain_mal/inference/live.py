@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from speechbrain_mal.audio import AudioError, AudioFile, OutputFormat, write_audio
+from speechbrain_mal.audio import AudioError, AudioFile, output_format, write_audio
 from speechbrain_mal.audio.walk import AUDIO_SUFFIXES
 from speechbrain_mal.extras import require
 from speechbrain_mal.inference.stream import Stream
@@ -41,6 +40,9 @@ def run_live(
 ) -> Iterator[LiveReport]:
     """Enhance what a microphone hears, block by block, until it ends.
 
+    Yields the same report after every block. When the caller stops, or presses Ctrl-C,
+    what is left of the signal is still put out.
+
     Arguments
     ---------
     stream : Stream
@@ -50,12 +52,6 @@ def run_live(
         them the system's own.
     block_ms : float
         Length of a block in ms: shorter ones wait less and cost more.
-
-    Yields
-    ------
-    LiveReport
-        The same one, after every block. When the caller stops, or presses Ctrl-C, what
-        is left of the signal is still put out.
 
     Raises
     ------
@@ -70,7 +66,7 @@ def run_live(
     >>> import soundfile
     >>> from speechbrain_mal.inference import MALEnhancement, shipped_model
     >>> folder = getfixture("tmp_path")
-    >>> soundfile.write(folder / "mic.wav", 0.1 * np.random.randn(16000), 16000)
+    >>> soundfile.write(folder / "mic.wav", 0.1 * torch.randn(16000).numpy(), 16000)
     >>> enhancer = MALEnhancement.from_hparams(shipped_model("dfn2-mal-16k-tiny"))
     >>> files = str(folder / "mic.wav"), str(folder / "speaker.wav")
     >>> for report in run_live(enhancer.stream(), *files):
@@ -83,24 +79,38 @@ def run_live(
     files = _is_file(source) and _is_file(sink)
     if files and Path(sink).exists() and Path(sink).samefile(source):
         raise AudioError(sink, "the output is the input; name another file.")
-    rate = stream.sample_rate
-    size, report, busy = max(1, round(block_ms * rate / 1000)), LiveReport(), 0.0
+    rate, report, busy = stream.sample_rate, LiveReport(), 0.0
+    size = max(1, round(block_ms * rate / 1000))
     with ExitStack() as stack:
-        read = _source(source, rate, size, stack)
-        write = _sink(sink, rate, size, stack)
+        if _is_file(source):
+            audio = stack.enter_context(AudioFile(source))
+            if (audio.sample_rate, audio.channels) != (rate, 1):
+                reason = f"in the place of a microphone it is mono, of {rate} Hz."
+                raise AudioError(source, reason)
+            blocks = ((block, False) for block in audio.blocks(size / rate))
+        else:
+            device = _open("InputStream", source, rate, size, stack)
+            blocks = iter(lambda: device.read(size), None)
+        if _is_file(sink):
+            layout = output_format(sink, rate, channels=1)
+            speaker = stack.enter_context(write_audio(sink, layout))
+        else:
+            speaker = _open("OutputStream", sink, rate, size, stack)
         try:
-            while len((heard := read())[0]):
-                block, lost = heard
+            for block, lost in blocks:
+                if not len(block):
+                    break
                 start = time.perf_counter()
-                enhanced = stream.push(torch.from_numpy(block)).cpu().numpy()
+                enhanced = stream.push(torch.tensor(block[:, 0])).cpu()
                 busy += time.perf_counter() - start
-                report.dropouts += lost + write(enhanced)
+                late = speaker.write(enhanced.numpy()[:, None])
+                report.dropouts += lost + bool(late)
                 report.seconds += len(block) / rate
                 report.load = busy / report.seconds
                 yield report
         except (GeneratorExit, KeyboardInterrupt):  # how a session ends
             pass
-        write(stream.flush().cpu().numpy())
+        speaker.write(stream.flush().cpu().numpy()[:, None])
 
 
 def _is_file(device: str | int | None) -> bool:
@@ -108,43 +118,13 @@ def _is_file(device: str | int | None) -> bool:
     return isinstance(device, str) and Path(device).suffix.lower() in AUDIO_SUFFIXES
 
 
-def _source(name: str | int | None, rate: int, size: int, stack: ExitStack) -> Any:
-    """Return a function that returns the next block and whether some were lost."""
-    if not _is_file(name):
-        device = _open("InputStream", name, rate, size, stack)
-
-        def hear() -> tuple[np.ndarray, bool]:
-            block, lost = device.read(size)
-            return np.ascontiguousarray(block[:, 0]), lost
-
-        return hear
-    audio = stack.enter_context(AudioFile(name))
-    if (audio.sample_rate, audio.channels) != (rate, 1):
-        raise AudioError(
-            name, f"in the place of a microphone it is mono, of {rate} Hz."
-        )
-    blocks = audio.blocks(size / rate)
-    return lambda: (next(blocks, np.zeros((0, 1), np.float32))[:, 0].copy(), False)
-
-
-def _sink(name: str | int | None, rate: int, size: int, stack: ExitStack) -> Any:
-    """Return a function that puts samples out, and returns whether it was too late."""
-    if not _is_file(name):
-        device = _open("OutputStream", name, rate, size, stack)
-        return lambda samples: device.write(np.ascontiguousarray(samples[:, None]))
-    layout = OutputFormat.new(name, rate, channels=1)
-    output = stack.enter_context(write_audio(name, layout))
-    return lambda samples: bool(output.write(samples[:, None]))
-
-
 def _open(
     kind: str, name: str | int | None, rate: int, size: int, stack: ExitStack
 ) -> Any:
     sounddevice = require("sounddevice", "live")
     try:
-        return stack.enter_context(
-            getattr(sounddevice, kind)(rate, size, name, 1, "float32")
-        )
+        device = getattr(sounddevice, kind)(rate, size, name, 1, "float32")
+        return stack.enter_context(device)
     except (ValueError, sounddevice.PortAudioError) as error:
         raise ValueError(
             f"The device {name if name is not None else 'of the system'} can't be used "

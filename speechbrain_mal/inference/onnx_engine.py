@@ -49,21 +49,8 @@ def export_onnx(model: DeepFilterNet2, path: str | os.PathLike) -> None:
     The file's inputs are `noisy` `[1, hop_length]`, `gates` `[2]` (as of
     `StreamingDeepFilterNet2.step`), and those of `StreamState`; its outputs are
     `enhanced` and, named `next_...`, the next state. The first state is zero but for
-    `fade`, which is 1.
-
-    Arguments
-    ---------
-    model : DeepFilterNet2
-        In evaluation mode, on a CPU.
-    path : path
-        The file, replaced when it is there; it appears when it is whole.
-
-    Raises
-    ------
-    ImportError
-        Without the extra `onnx`.
-    ValueError
-        When the model is in training mode.
+    `fade`, which is 1. The file appears when it is whole. ImportError without the extra
+    `onnx`, ValueError when the model is in training mode.
     """
     onnx = require("onnx", "onnx")
     step = _HopStep(fold(model))
@@ -95,23 +82,11 @@ def export_onnx(model: DeepFilterNet2, path: str | os.PathLike) -> None:
 
 
 class OnnxDeepFilterNet2:
-    """A model for any number of streams, without its PyTorch weights.
+    """A file that `export_onnx` wrote, for any number of streams, without PyTorch's.
 
-    Arguments
-    ---------
-    path : path
-        A file that `export_onnx` wrote.
-    threads : int
-        Threads of onnxruntime. A hop is too little work for more than one.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file.
-    ImportError
-        Without the extra `onnx`.
-    ValueError
-        When it is another file, or needs a later version of this package.
+    `threads` are onnxruntime's; a hop is too little work for more than one.
+    FileNotFoundError, ImportError (without the extra `onnx`), or ValueError when it is
+    another file, or needs a later version of this package.
 
     Example
     -------
@@ -143,7 +118,7 @@ class OnnxDeepFilterNet2:
     def stream(
         self, channels: int | None = None, atten_lim_db: float | None = None
     ) -> Stream:
-        """Return a new live stream, see `Stream`; many may be open at once."""
+        """Return a new `Stream`; many may be open at once."""
         return Stream(self, channels, atten_lim_db)
 
     def start(self, batch: int) -> list[list[np.ndarray]]:

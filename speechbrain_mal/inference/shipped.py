@@ -6,11 +6,9 @@ DEFAULT = "dfn2-mal-16k"
 
 
 def shipped_model(name: str = DEFAULT) -> Path:
-    """Return the folder of an enhancer that comes with the package.
+    """Return the folder of an enhancer that comes with the package, by its name.
 
-    `name` is one of the folders in the repository's `pretrained/`; the result is a
-    source for `MALEnhancement.from_hparams`. ValueError when there is none of that
-    name; it lists those there are.
+    ValueError when there is none of that name; it lists those there are.
 
     Example
     -------

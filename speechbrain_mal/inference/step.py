@@ -47,8 +47,7 @@ class StreamingDeepFilterNet2:
     model : DeepFilterNet2
         In evaluation mode; its weights are shared.
     fourier : object, optional
-        What has the methods `transform` and `overlap_add` of `ComplexFourier`, which
-        it is by default.
+        What has the methods of `ComplexFourier`, the default.
 
     Example
     -------
@@ -106,24 +105,18 @@ class StreamingDeepFilterNet2:
     def step(
         self, samples: Tensor, gates: Any, state: StreamState
     ) -> tuple[Tensor, StreamState]:
-        """Enhance a block of whole hops.
+        """Return a block of whole hops, enhanced, and the state for the next.
 
         Arguments
         ---------
         samples : Tensor
-            `[B, k * hop_length]`, k >= 1.
+            `[B, k * hop_length]`, k >= 1; the enhanced ones are late by
+            `latency_samples - hop_length`.
         gates : pair of float or Tensor
             1 until the signal's last hop, then 0; and 0 for the first `lookahead` hops,
             then 1. Both are of all of the block.
         state : StreamState
             Of `start`, or what the block before returned.
-
-        Returns
-        -------
-        enhanced : Tensor
-            `[B, k * hop_length]`, late by `latency_samples - hop_length`.
-        state : StreamState
-            For the next block.
         """
         front_end, (heard, running) = self.front_end, gates
         hop, offset = self.hop_length, state.offset

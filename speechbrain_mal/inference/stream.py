@@ -65,32 +65,17 @@ class Stream:
     def latency_ms(self) -> float:
         """Time from a sample's arrival to its return, at most, in ms.
 
-        Pieces are taken to be shorter than the model's hop; longer ones add to it what
-        they have more.
+        Pieces longer than the model's hop add to it what they have more.
         """
         return 1000 * self._engine.latency_samples / self.sample_rate
 
     @torch.inference_mode()
     def push(self, samples: Tensor) -> Tensor:
-        """Take the next samples, and return those that are ready.
+        """Take the next samples, any number, and return the next that are enhanced.
 
-        Arguments
-        ---------
-        samples : Tensor
-            `[n]`, or `[channels, n]`; floating point, any number of them.
-
-        Returns
-        -------
-        Tensor
-            Enhanced samples that follow those already returned, of the same kind.
-
-        Raises
-        ------
-        ValueError
-            When the shape or the type is wrong, or samples are not finite. The stream
-            is as before, and goes on.
-        RuntimeError
-            After `flush`.
+        Both are `[n]` or `[channels, n]`. ValueError when the shape or the type is
+        wrong, or samples are not finite: the stream is as before, and goes on.
+        RuntimeError after `flush`.
         """
         samples = self._checked(samples)
         self._heard += samples.shape[1]
@@ -104,13 +89,7 @@ class Stream:
 
     @torch.inference_mode()
     def flush(self) -> Tensor:
-        """End the signal, and return the rest of it.
-
-        Raises
-        ------
-        RuntimeError
-            When called again.
-        """
+        """End the signal, and return the rest of it; RuntimeError when called again."""
         self._check_not_ended()
         self._ended = True
         n_fft, silence = self._engine.n_fft, self._pending.new_zeros
@@ -179,16 +158,9 @@ def check_samples(samples: Tensor) -> None:
 def noise_gain(atten_lim_db: float | None) -> float:
     """Return the share of the noisy signal in the output, `10 ** (-limit / 20)`.
 
-    Arguments
-    ---------
-    atten_lim_db : float or None
-        By how many dB noise is lowered at most; None is no limit. The output is
-        `gain * noisy + (1 - gain) * enhanced`, as in the package `deepfilternet`.
-
-    Raises
-    ------
-    ValueError
-        When the limit is negative.
+    The limit is by how many dB noise is lowered at most; None is none, and a negative
+    one a ValueError. The output is `gain * noisy + (1 - gain) * enhanced`, as in the
+    package `deepfilternet`.
 
     Example
     -------

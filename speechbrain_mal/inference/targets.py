@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -28,15 +29,13 @@ def targets_of(
     Arguments are those of `enhance_files`; ValueError when an input is missing or the
     output itself, or holds no audio.
     """
-    targets: dict[Path, Path] = {}
-    sources: list[Path] = []
-    found = Found()
+    targets, found = {}, Found()
     for given in inputs:
         if not os.path.lexists(given):
             raise ValueError(f"{printable(given)}: there is no such file or folder.")
         folder, files = given.parent, [given]
         if given.is_dir():
-            if output.exists() and output.samefile(given):
+            if _identity(output) == _identity(given):
                 place = printable(output)
                 raise ValueError(f"{place} is the input, too: name another folder.")
             here = find_audio(given, leave_out=output)
@@ -45,7 +44,7 @@ def targets_of(
             folder, files = given, here.files
             found.ignored += here.ignored
             found.broken |= here.broken
-        sources += files
+        found.files += files
         for source in files:
             place = source.relative_to(folder)
             if suffix or format_of(place.suffix) is None:
@@ -58,7 +57,7 @@ def targets_of(
                 )
             else:
                 targets[target] = source
-    taken = {_identity(source) for source in sources} - {None}
+    taken = {_identity(source) for source in found.files} - {None}
     for target in [target for target in targets if _identity(target) in taken]:
         source, place = targets.pop(target), printable(target)
         found.broken[source] = (
@@ -70,11 +69,10 @@ def targets_of(
 
 def _identity(path: Path) -> tuple[int, int] | None:
     """Return what two names of one file have in common; None if there is no file."""
-    try:
+    with contextlib.suppress(OSError):
         status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        return status.st_dev, status.st_ino
+    return None
 
 
 def check_record(output: Path, record: dict) -> None:
@@ -84,11 +82,9 @@ def check_record(output: Path, record: dict) -> None:
     record = {k: v for k, v in record.items() if v is not None and v != math.inf}
     if not os.path.lexists(path):
         write_text(path, json.dumps(record, indent=2) + "\n")
-        return
-    try:
+    known = None
+    with contextlib.suppress(ValueError):
         known = parse_json(read_bytes(output, RECORD, JSON_BYTES), printable(path))
-    except ValueError:
-        known = None
     if known != record:
         raise ValueError(
             f"{printable(output)} holds files of another enhancer, or with other "

@@ -12,7 +12,6 @@ import numpy as np
 import soundfile
 
 from speechbrain_mal import audio
-from speechbrain_mal.audio.walk import names_of
 from speechbrain_mal.files import printable
 from speechbrain_mal.metrics.text import read_rows, read_text
 
@@ -23,35 +22,21 @@ Audio = Path | np.ndarray
 
 @dataclass(frozen=True)
 class Clip:
-    """One row of an evaluation.
-
-    Arguments
-    ---------
-    name : str
-        Name of the row.
-    enhanced : path or np.ndarray
-        A file, or a waveform `[samples]`.
-    clean : path or np.ndarray, optional
-        What metrics with a reference compare it with.
-    sample_rate : int, optional
-        Sampling rate of waveforms in Hz; files know theirs.
-    transcript : str, optional
-        The spoken words.
-    """
+    """One row of an evaluation; audio is a file, or a waveform `[samples]`."""
 
     name: str
     enhanced: Audio
-    clean: Audio | None = None
-    sample_rate: int | None = None
-    transcript: str | None = None
+    clean: Audio | None = None  # what metrics with a reference compare it with
+    sample_rate: int | None = None  # of waveforms, in Hz; files know theirs
+    transcript: str | None = None  # the spoken words
 
 
 def read_mono(source: Audio, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
     """Return a file's waveform, float32 `[samples]`, and its sampling rate in Hz.
 
-    Of a waveform, returned as it is, the rate is the one given. Raises ValueError when
-    the file is missing or damaged, when there is more than one channel, no sample, or a
-    sample that is NaN or infinite.
+    Of a waveform, returned as it is, the rate is the one given. ValueError when the
+    file is missing or damaged, there is more than one channel, no sample, or one that
+    is NaN or infinite.
 
     Example
     -------
@@ -64,11 +49,9 @@ def read_mono(source: Audio, sample_rate: int | None = None) -> tuple[np.ndarray
         name = printable(source)
         waveform, sample_rate = audio.read_audio(source)
     if waveform.ndim > 1:
-        channels = waveform.shape[1]
-        if channels > 1:
-            raise ValueError(
-                f"{name} has {channels} channels: metrics are defined for one"
-            )
+        if (channels := waveform.shape[1]) > 1:
+            said = f"{name} has {channels} channels: metrics are defined for one"
+            raise ValueError(said)
         waveform = waveform[:, 0]
     if not len(waveform):
         raise ValueError(f"{name} has no samples")
@@ -93,11 +76,7 @@ def clips_from_batch(
     names : sequence of str
         Ids of the clips.
     enhanced, clean : np.ndarray
-        `[B, samples]`.
-    lengths : sequence of float
-        Relative lengths.
-    sample_rate : int
-        In Hz.
+        `[B, samples]`, at `sample_rate`, with relative `lengths` `[B]`.
     folder : path, optional
         Each enhanced clip is written there, `<id>.wav`, and that file is scored: the
         numbers are of what users listen to.
@@ -131,6 +110,10 @@ def clips_from_folders(
 ) -> list[Clip]:
     """Pair the files of two folders.
 
+    Returns a clip for every file in either folder, by the enhanced one's name: a
+    missing partner shows in the scores. FileNotFoundError or ValueError when a folder
+    does not exist, has no audio, two files of one name or id, or a name without an id.
+
     Arguments
     ---------
     enhanced, clean : path
@@ -138,18 +121,6 @@ def clips_from_folders(
     pair : str
         `name`: by their path without its ending. `fileid`: by the number behind
         `fileid_` in it, as in the synthetic test sets of the DNS Challenge.
-
-    Returns
-    -------
-    list of Clip
-        One for every clip in either folder, by the enhanced one's name: a missing
-        partner shows in the scores.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        When a folder does not exist, has no audio, two files of one name or id, or a
-        name without an id.
     """
     files = _files(enhanced)
     if clean is None:
@@ -177,8 +148,13 @@ def clips_from_folders(
 
 def _files(folder: str | os.PathLike) -> dict[str, Path]:
     """Return a folder's audio files by their path in it, without its ending."""
-    found = audio.find_audio(folder)
-    files = names_of([*found.files, *found.broken], Path(folder))
+    found, files = audio.find_audio(folder), {}
+    for path in [*found.files, *found.broken]:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in files:
+            both = f"{printable(files[name])} and {printable(path)}"
+            raise ValueError(f"{both} are both clip {name!r}: keep one.")
+        files[name] = path
     note = found.ignored_note()
     if not files:
         raise ValueError(f"{printable(folder)} has no audio file. {note}".rstrip())
@@ -207,6 +183,9 @@ def clips_from_manifest(
 ) -> list[Clip]:
     """Take the clean clips from a recipe's manifest.
 
+    FileNotFoundError or ValueError when the manifest or folder does not exist, or is
+    none.
+
     Arguments
     ---------
     manifest : path
@@ -216,11 +195,6 @@ def clips_from_manifest(
         manifest's own `noisy_wav`.
     data_folder : path
         What `{data_root}` in the paths stands for.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        When the manifest or folder does not exist, or is none.
     """
     where = printable(manifest)
     try:
@@ -228,30 +202,22 @@ def clips_from_manifest(
     except json.JSONDecodeError as error:
         raise ValueError(f"{where} is no JSON ({error}).") from error
     if not isinstance(entries, dict) or not entries:
-        raise ValueError(
-            f"{where} is no manifest of clips: "
-            '{"clip": {"clean_wav": "path"}, ...}.'
-        )
-    of_manifest = str(enhanced) == "noisy"
-    files = {} if of_manifest else _files(enhanced)
+        form = '{"clip": {"clean_wav": "path"}, ...}'
+        raise ValueError(f"{where} is no manifest of clips: {form}.")
+    own = str(enhanced) == "noisy"
+    files = {} if own else _files(enhanced)
     clips = []
     for name, entry in entries.items():
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(f"{where}: clip {name!r} leads out of its folder.")
         paths = {}
-        for key in ("clean_wav", "noisy_wav") if of_manifest else ("clean_wav",):
+        for key in ("clean_wav", "noisy_wav")[: 1 + own]:
             if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
                 raise ValueError(f"{where}: clip {name!r} has no {key!r}.")
             paths[key] = Path(entry[key].replace("{data_root}", str(data_folder)))
         file = files.get(name, Path(enhanced, f"{name}.wav"))
-        clips.append(
-            Clip(
-                name,
-                paths.get("noisy_wav", file),
-                paths["clean_wav"],
-                transcript=entry.get("words"),
-            )
-        )
+        pair = paths.get("noisy_wav", file), paths["clean_wav"]
+        clips.append(Clip(name, *pair, transcript=entry.get("words")))
     return clips
 
 
@@ -259,12 +225,8 @@ def clips_from_list(path: str | os.PathLike) -> list[Clip]:
     """Read clips from a CSV file with the columns `enhanced` and, optionally, others.
 
     The others are `clip` (default: the file's name), `clean` and `transcript`. Relative
-    paths start at the list.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        When the list does not exist, has no column `enhanced`, no row, or a clip twice.
+    paths start at the list. FileNotFoundError or ValueError when it does not exist, has
+    no column `enhanced`, no row, or a clip twice.
     """
     folder, where = Path(path).parent, printable(path)
     clips: dict[str, Clip] = {}

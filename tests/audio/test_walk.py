@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from speechbrain_mal.audio import find_audio, walk
-from speechbrain_mal.audio.walk import names_of
 
 
 @pytest.fixture
@@ -58,5 +57,3 @@ def test_a_closed_folder_is_named(tree):
 def test_errors(tree):
     with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
         find_audio(tree / "nowhere")
-    with pytest.raises(ValueError, match=r"1\.wav and .*1\.flac are both clip 'b/1'"):
-        names_of([tree / "b" / "1.wav", tree / "b" / "1.flac"], tree)

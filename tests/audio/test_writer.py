@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_mal.audio import AudioError, AudioFile, OutputFormat, write_audio
+from speechbrain_mal.audio import AudioError, AudioFile, output_format, write_audio
 
 
 @pytest.fixture
@@ -17,8 +17,9 @@ def source(tmp_path):
     return make
 
 
-def copied(audio, path, **options):
-    layout = OutputFormat.like(audio, path, **options)
+def copied(audio, path, rate=None, subtype=None):
+    rate, channels = rate or audio.sample_rate, audio.channels
+    layout = output_format(path, rate, channels, subtype, source=audio)
     with write_audio(path, layout) as output:
         for block in audio.blocks():
             output.write(block)
@@ -56,12 +57,11 @@ def test_the_bit_rate_stays(tmp_path, source, level, name, rate, subtype):
     ("name", "options", "message"),
     [
         ("o.mp3", {}, "can't hold 6 channel"),
-        ("o.ogg", {"sample_rate": 384000}, "can't hold 6 channel"),
+        ("o.ogg", {"rate": 384000}, "can't hold 6 channel"),
         ("o.m4a", {}, "no audio format that can be written has the suffix '.m4a'"),
         ("o", {}, "has the suffix ''"),
         ("o.raw", {}, "has the suffix '.raw'"),
         ("o.flac", {"subtype": "FLOAT"}, "FLAC has no subtype 'FLOAT', but PCM_S8"),
-        ("o.wav", {"sample_rate": 1}, "a sample rate of 1 Hz is not in 1000 to"),
     ],
 )
 def test_what_a_format_cannot_hold_is_said_first(
