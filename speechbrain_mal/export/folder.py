@@ -22,12 +22,7 @@ from speechbrain_mal.audio import AudioFile
 from speechbrain_mal.export.model_card import Scores, model_card
 from speechbrain_mal.export.runs import Run, read_run
 from speechbrain_mal.files import write_text
-from speechbrain_mal.hub.folder import (
-    CONFIG,
-    HYPERPARAMS,
-    WEIGHTS,
-    config_of,
-)
+from speechbrain_mal.hub.folder import CONFIG, HYPERPARAMS, WEIGHTS, config_of
 from speechbrain_mal.hub.tensors import save_weights
 from speechbrain_mal.hub.translate import spec_of, yaml_tree
 from speechbrain_mal.inference.enhancement import MALEnhancement
@@ -76,15 +71,13 @@ def export(
 
     It has `config.json` and `enhancer.safetensors`, which are what counts,
     `hyperparams.yaml` for SpeechBrain's interfaces, a model card `README.md` and an
-    example clip. The folder appears when it is whole, and after
-    it was loaded and found to do what the run's model does.
+    example clip. It appears when it is whole, and was found to do what the run's model
+    does.
 
     Arguments
     ---------
-    run_folder : path
-        Output folder of a recipe's run.
-    output : path
-        Folder to write; it must not exist.
+    run_folder, output : path
+        Output folder of a recipe's run, and the one to write.
     name : str, optional
         Of the model, or its hub id `user/name`; the output's name without it.
     scores : mapping of str to path, optional
@@ -98,11 +91,6 @@ def export(
         A noisy clip, of which 10 s at most are put beside the card.
     trust : bool
         Execute the run's `hyperparams.yaml`, as `load_run` does.
-
-    Returns
-    -------
-    Path
-        The folder.
 
     Raises
     ------
@@ -121,9 +109,8 @@ def export(
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
-        text = _hyperparams(run, source)
+        write_text(partial / HYPERPARAMS, _hyperparams(run, source))
         enhancer, rate = run.load(), run.settings["sample_rate"]
-        write_text(partial / HYPERPARAMS, text)
         save_weights(enhancer, partial / WEIGHTS)
         model, epoch = _as_data(run), run.checkpoint.meta.get("epoch")
         config = config_of(model, run.settings, epoch)
@@ -246,12 +233,11 @@ def _own_scores(run: Run) -> dict[str, Scores]:
         if not (path.is_file() and re.fullmatch(r"[\w.+-]+", name)):
             continue
         rows = list(read_scores(path).values())
-        means = {
-            column: float(np.nanmean([row[column] for row in rows]))
-            for column in (rows[0] if rows else ())
-            if column in HEADINGS
-        }
-        means = {column: mean for column, mean in means.items() if not math.isnan(mean)}
+        means = {}
+        for column in filter(HEADINGS.get, rows[0] if rows else ()):
+            mean = float(np.nanmean([row[column] for row in rows]))
+            if not math.isnan(mean):
+                means[column] = mean
         scores[name.removeprefix("scores_")] = means, command
     return scores
 

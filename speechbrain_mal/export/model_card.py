@@ -85,42 +85,18 @@ def model_card(
     source: str,
     system: str,
     sample_rate: int,
-    facts: Mapping[str, str],
+    facts: Mapping[str, object],
     scores: Mapping[str, Scores],
-    training_data: str = "",
-    licence: str | None = None,
-    example: bool = False,
-    registered: bool = True,
+    training_data: str,
+    licence: str | None,
+    example: bool,
+    registered: bool,
 ) -> str:
-    """Return a model card, with the front matter that the hub reads.
+    """Return a model card, with the front matter that the hub reads; see `export`.
 
-    Arguments
-    ---------
-    source : str
-        Hub id or folder that the usage names.
-    system : str
-        The recipe's system, such as `mal_dynamic`.
-    sample_rate : int
-        In Hz.
-    facts : mapping of str to str
-        By name: parameters, latency, versions.
-    scores : mapping of str to Scores
-        By the name of the test set.
-    training_data : str
-        What it was trained on, and the licences.
-    licence : str, optional
-        Of the weights, as the hub names it.
-    example : bool
-        Whether `example_noisy.flac` and `example_enhanced.flac` are beside the card.
-    registered : bool
-        Whether `MALEnhancement` knows the network.
-
-    Example
-    -------
-    >>> scores = {"test": ({"pesq": 2.5}, "make demo")}
-    >>> card = model_card("me/quiet", "mal_dynamic", 16000, {}, scores)
-    >>> "| PESQ-WB | 2.500 |" in card, "type: pesq" in card
-    (True, True)
+    `source` is what the usage names, `facts` are by name and `scores` by the test
+    set's; `example` says whether there are clips beside the card, `registered` whether
+    `MALEnhancement` knows the network.
     """
     name = source.rpartition("/")[2]
     results = [

@@ -24,12 +24,7 @@ from speechbrain_mal.hub.translate import (
     yaml_of,
     yaml_tree,
 )
-from speechbrain_mal.system import (
-    SYSTEM,
-    enhancer_node,
-    plain_settings,
-    read_system,
-)
+from speechbrain_mal.system import SYSTEM, enhancer_node, plain_settings, read_system
 
 _WEIGHTS = "enhancer.ckpt"
 _TRUST = (
@@ -97,6 +92,9 @@ def read_run(
 ) -> Run:
     """Read what a run was, without building or executing anything.
 
+    FileNotFoundError when the folder is not that of a run, ValueError when it has no
+    checkpoint that its test could use.
+
     Arguments
     ---------
     folder : path
@@ -105,13 +103,6 @@ def read_run(
         "best" or "last": which checkpoint, instead of that which its test used.
     trust : bool
         Whether `load` may execute its `hyperparams.yaml`.
-
-    Raises
-    ------
-    FileNotFoundError
-        When the folder is not that of a run.
-    ValueError
-        When the run has no checkpoint that its test could use.
     """
     folder = Path(folder)
     if not any(os.path.lexists(folder / name) for name in (SYSTEM, HYPERPARAMS)):
@@ -186,25 +177,12 @@ def _load_weights(enhancer: nn.Module, file: BinaryIO, where: str) -> None:
 def load_run(
     folder: str | os.PathLike, which: str | None = None, trust: bool = False
 ) -> tuple[nn.Module, int]:
-    """Load the enhancer that a run's test used.
+    """Return the enhancer that a run's test used, on the CPU, and its rate in Hz.
 
     It is built of the run's `system.json`, which is data: no loss, nothing that would
-    have to be downloaded, and nothing is executed.
-
-    Arguments
-    ---------
-    folder, which : path, str
-        As of `read_run`, also for its errors.
-    trust : bool
-        Execute what of its `hyperparams.yaml` builds the enhancer instead. That is
-        code, which can do whatever you can: only of folders of people you trust.
-
-    Returns
-    -------
-    nn.Module
-        The enhancer on the CPU, in evaluation mode, with its weights.
-    int
-        Its sampling rate in Hz.
+    have to be downloaded, and nothing is executed. With `trust`, what of its
+    `hyperparams.yaml` builds the enhancer is executed instead. That is code, which can
+    do whatever you can: only of folders of people you trust. See `read_run`.
     """
     run = read_run(folder, which, trust)
     return run.load(), run.settings["sample_rate"]
@@ -213,10 +191,9 @@ def load_run(
 def enhancement_of(
     folder: str | os.PathLike, trust: bool = False
 ) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Return what a finished run does to a clip; arguments are those of `load_run`.
+    """Return what a finished run does to a float32 waveform `[samples]` and its rate.
 
-    The result is called with a float32 waveform `[samples]` and its rate in Hz, and
-    returns the enhanced one; ValueError at another rate than the run's.
+    Arguments are those of `load_run`; ValueError at another rate than the run's.
     """
     enhancer, run_rate = load_run(folder, trust=trust)
 

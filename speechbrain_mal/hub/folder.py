@@ -49,10 +49,11 @@ def fetch_folder(
 ) -> Path:
     """Return a folder for the named files, of a repository all of the same commit.
 
-    A local folder is used in place, whatever it holds. Anything else is the id of a
-    repository on the Hugging Face hub. Whenever there is network the hub is asked
-    whether the revision has moved on; without, or when the hub does not let one in, the
-    cache is used.
+    A local folder is used in place, whatever it holds. Of a repository it is the
+    snapshot in huggingface_hub's cache, or `savedir`. Whenever there is network the hub
+    is asked whether the revision has moved on; without, or when the hub does not let
+    one in, the cache is used. ValueError when the source is neither, can't be reached,
+    or lacks one of the files.
 
     Arguments
     ---------
@@ -61,24 +62,11 @@ def fetch_folder(
     files : mapping of str to int
         The files, by their names in the folder, and the most bytes each may have.
     savedir : path, optional
-        Where copies of a repository's files are put; no effect on a local folder.
+        Where copies of a repository's files are put.
     fetch_config : FetchConfig, optional
         SpeechBrain's. `token=False` sends none, `True` the stored one, a string itself.
         `overwrite` and `allow_updates` have no effect: which of two commits a file is
         of never depends on what was there before.
-
-    Returns
-    -------
-    Path
-        The folder, the snapshot in huggingface_hub's cache, or `savedir`.
-
-    Raises
-    ------
-    ValueError
-        When the source is neither a folder nor a repository's id, can't be reached, or
-        lacks one of the files.
-    OSError
-        When `savedir` can't be written.
 
     Example
     -------
@@ -123,25 +111,11 @@ def _did_you_mean(source: str) -> str:
 
 
 def load_folder(folder: str | os.PathLike) -> tuple[nn.Module, int]:
-    """Load an exported folder: `config.json` and the weights, and nothing else of it.
+    """Return the enhancer of an exported folder, on the CPU, and its rate in Hz.
 
-    Arguments
-    ---------
-    folder : path
-        What `speechbrain-mal export` wrote, or anybody.
-
-    Returns
-    -------
-    nn.Module
-        The enhancer on the CPU, with its weights.
-    int
-        Its sampling rate in Hz.
-
-    Raises
-    ------
-    ValueError
-        When it is of another format, or anything in it is not as it has to be; the
-        message names the file and the key.
+    `config.json` and the weights are read, of anybody's making, and nothing else of it.
+    ValueError when it is of another format, or anything in it is not as it has to be;
+    the message names the file and the key.
     """
     where, block = read_config(folder)
     if block["format"] == 1:
@@ -162,17 +136,8 @@ def load_folder(folder: str | os.PathLike) -> tuple[nn.Module, int]:
 def load_pretrained(enhancer: nn.Module, source: str | os.PathLike) -> None:
     """Load an exported enhancer's weights into a model that is to be trained further.
 
-    Arguments
-    ---------
-    enhancer : nn.Module
-        Of the same size and sampling rate.
-    source : path or str
-        A folder, or a hub id, see `fetch_folder`.
-
-    Raises
-    ------
-    ValueError
-        When it is another model or of another rate, and as `load_folder` does.
+    The source is as of `fetch_folder`. ValueError when its model is another one or of
+    another rate, and as `load_folder` does.
     """
     trained, rate = load_folder(fetch_folder(source, FILES))
     if getattr(enhancer, "sample_rate", None) not in (None, rate):
@@ -203,10 +168,7 @@ def load_enhancer(folder: str | os.PathLike, block: dict, where: str) -> nn.Modu
 
 
 def read_config(folder: str | os.PathLike) -> tuple[str, dict[str, Any]]:
-    """Return the name of a folder's `config.json`, and what it says of the folder.
-
-    ValueError when that is nothing, or of a format that is not known.
-    """
+    """Return the name of a folder's `config.json`, and what it says of the folder."""
     where = printable(Path(folder, CONFIG))
     config = parse_json(read_bytes(folder, CONFIG, JSON_BYTES), where)
     block = config.get("speechbrain_mal") if isinstance(config, dict) else None
@@ -226,27 +188,8 @@ def read_config(folder: str | os.PathLike) -> tuple[str, dict[str, Any]]:
 
 
 def config_of(model: dict | None, settings: dict[str, Any], epoch: int | None) -> dict:
-    """Return what `config.json` holds.
-
-    Arguments
-    ---------
-    model : dict or None
-        The network as data, see `registry.py`.
-    settings : dict
-        `system` and `sample_rate`, in Hz.
-    epoch : int, optional
-        Of the checkpoint.
-    """
-    return {
-        "speechbrain_interface": "MALEnhancement",
-        "speechbrain_mal": {
-            "format": FORMAT,
-            "version": __version__,
-            "speechbrain": version("speechbrain"),
-            "torch": torch.__version__,
-            "system": settings["system"],
-            "sample_rate": settings["sample_rate"],
-            "epoch": epoch,
-            "model": model,
-        },
-    }
+    """Return what `config.json` holds; the model is data, see `registry.py`."""
+    block = {"format": FORMAT, "version": __version__, "torch": torch.__version__}
+    block |= {"speechbrain": version("speechbrain"), "epoch": epoch, "model": model}
+    block |= {name: settings[name] for name in ("system", "sample_rate")}
+    return {"speechbrain_interface": "MALEnhancement", "speechbrain_mal": block}

@@ -181,8 +181,8 @@ def register_model(
     name : str
         What `config.json` calls it: as its runs' YAML does, `my_package.nets.Denoiser`.
     build : callable
-        The class. It is called with the keyword arguments that the schema let through,
-        whoever wrote the folder: it must not open files or run anything.
+        The class. It is called with what the schema let through, whoever wrote the
+        folder: it must not open files or run anything.
     schema : mapping
         By the name of each argument what it may be, as `schema.py` says it; `NETWORK`
         is another network.
@@ -207,22 +207,18 @@ def path_of(name: str) -> str:
 
 
 def build_model(spec: object, where: str, weights_bytes: int) -> nn.Module:
-    """Build a network out of plain data.
+    """Build a network out of plain data, of anybody's making.
 
     Arguments
     ---------
     spec : object
-        `{"class": name, "arguments": {...}}`, of anybody's making.
+        `{"class": name, "arguments": {...}}`. ValueError when a class or an argument is
+        unknown or out of range; it names the key.
     where : str
         What errors call the file.
     weights_bytes : int
-        Size of the file with its weights: a network that takes far more is refused
-        before the memory is taken.
-
-    Raises
-    ------
-    ValueError
-        When a class or an argument is unknown or out of range; it names the key.
+        Size of the file with its weights: a network that takes far more memory or time
+        is refused before it is taken.
 
     Example
     -------

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 REQUIRED = ("hyperparams.yaml", "config.json", "enhancer.safetensors", "README.md")
 OPTIONAL = ("*.flac", "*.wav", "*.png", "LICENSE")  # example clips, figures
 _LARGEST = 2 << 30  # bytes of a file
+_TOKEN = "FetchConfig(token=True)"
 _NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 
 
@@ -47,36 +48,24 @@ def publish(
 
     Only what `speechbrain-mal export` writes is uploaded (`REQUIRED`, and what matches
     `OPTIONAL`), whatever else lies in the folder. All of it is one commit, so whoever
-    loads the repository meanwhile gets the old enhancer or the new one.
+    loads the repository meanwhile gets the old enhancer or the new one. Returns the
+    commit's address, which ends in the hash that `revision` takes: the last one's when
+    nothing has changed. ValueError when the folder is not an exported one, the id has
+    the wrong form, or the hub can't be reached or refuses.
 
     Arguments
     ---------
-    folder : path
-        What `speechbrain-mal export` wrote.
-    repo_id : str
-        The repository, `user/name`.
+    folder, repo_id : path, str
+        What `speechbrain-mal export` wrote, and the repository, `user/name`.
     private : bool
         Whether only its owner may see it. One that is there already stays what it is:
         asked to publish privately into a public one, this stops before the upload.
     revision : str, optional
         A branch, made if there is none; `main` by default.
     token : str, optional
-        A token with write access; by default the one stored by `hf auth login`, or of
-        the environment variable HF_TOKEN.
+        One with write access; by default that of `hf auth login` or HF_TOKEN.
     commit_message : str, optional
         The commit's title.
-
-    Returns
-    -------
-    str
-        The commit's address, which ends in the hash that `revision` takes. That of the
-        last commit when nothing has changed.
-
-    Raises
-    ------
-    ValueError
-        When the folder is not an exported one, the id has the wrong form, or the hub
-        can't be reached or refuses.
 
     Example
     -------
@@ -124,10 +113,7 @@ def _exported(folder: Path) -> dict[str, bytes]:
 
 
 def snapshot(repo_id: str, files: Iterable[str], config: FetchConfig | None) -> Path:
-    """Return a repository's snapshot in the cache, brought up to date.
-
-    Arguments are those of `fetch_folder`; ValueError when it can't be had whole.
-    """
+    """Return a repository's snapshot in the cache, up to date; see `fetch_folder`."""
     from speechbrain.utils.fetching import FetchConfig
 
     config = config or FetchConfig()
@@ -184,52 +170,37 @@ def _said(
     def first(*kinds: type) -> BaseException | None:
         return next((one for one in chain if isinstance(one, kinds)), None)
 
-    cached = "" if publishing else ", and the cache does not hold all of it"
-    if http := first(HfHubHTTPError):
-        return _refused(http, repo_id, revision, publishing, cached)
-    if first(LocalTokenNotFoundError):
-        return "this takes a token, and none is stored; log in with `hf auth login`."
-    alone = isinstance(error, LocalEntryNotFoundError) and len(chain) == 1
-    if first(OfflineModeIsEnabled) or alone:
-        return (
-            f"{cached[6:]}{cached and ', and '}network access is turned off "
-            "(HF_HUB_OFFLINE, or FetchConfig's allow_network); turn it on."
-        )
-    if reason := first(*_NETWORK):
-        where = f"{constants.ENDPOINT} can't be reached{cached}"
-        return f"{where}; check the network ({reason})."
-    verb = "published" if publishing else "fetched"
-    return f"it can't be {verb}: {type(error).__name__}: {error}"
-
-
-def _refused(
-    error: HfHubHTTPError,
-    repo_id: str,
-    revision: str | None,
-    publishing: bool,
-    cached: str,
-) -> str:
-    """Say what an answer other than success means."""
-    status, page = error.response.status_code, f"{constants.ENDPOINT}/{repo_id}"
-    log_in = "log in with `hf auth login`"
+    site, http, reason = constants.ENDPOINT, first(HfHubHTTPError), first(*_NETWORK)
+    status = http.response.status_code if http else 0
+    verb, use, log_in = "published", "write", "log in with `hf auth login`"
+    cached = ""
     if not publishing:
-        log_in += " and pass FetchConfig(token=True)"
-    busy = f"the hub is out of order or busy ({status}){cached}; try again later."
-    known = {
-        GatedRepoError: "its authors grant access to it; ask for it at "
-        f"{page}, then {log_in}.",
-        RepositoryNotFoundError: f"{constants.ENDPOINT} has no such repository, or it "
-        f"is private; check the name, or {log_in}.",
-        RevisionNotFoundError: f"it has no revision '{revision}'; name one of its "
-        "branches, tags or commit hashes.",
-        401: "the hub refuses the token; get a new one with `hf auth login`.",
-        403: f"the hub forbids it ({error.server_message}); the token needs permission "
-        f"to {'write' if publishing else 'read'} there.",
-        429: busy,
+        verb, use, log_in = "fetched", "read", f"{log_in} and pass {_TOKEN}"
+        cached = ", and the cache does not hold all of it"
+    busy, no_token = status == 429 or status >= 500, first(LocalTokenNotFoundError)
+    alone = isinstance(error, LocalEntryNotFoundError) and len(chain) == 1
+    offline = first(OfflineModeIsEnabled) or alone
+    causes = {
+        "its authors grant access to it; ask for it at "
+        f"{site}/{repo_id}, then {log_in}.": isinstance(http, GatedRepoError),
+        f"{site} has no such repository, or it is private; check the name, or "
+        f"{log_in}.": isinstance(http, RepositoryNotFoundError),
+        f"it has no revision '{revision}'; name one of its branches, tags or "
+        "commit hashes.": isinstance(http, RevisionNotFoundError),
+        "the hub refuses the token; get a new one with `hf auth login`.": status == 401,
+        f"the hub forbids it ({getattr(http, 'server_message', '')}); the token needs "
+        f"permission to {use} there.": status == 403,
+        f"the hub is out of order or busy ({status}){cached}; try again later.": busy,
+        f"the hub answered {status}: {http}": http,
+        "this takes a token, and none is stored; log in with "
+        "`hf auth login`.": no_token,
+        f"{cached[6:]}{cached and ', and '}network access is turned off "
+        "(HF_HUB_OFFLINE, or FetchConfig's allow_network); "
+        "turn it on.": offline,
+        f"{site} can't be reached{cached}; check the network ({reason}).": reason,
     }
-    told = known.get(type(error)) or known.get(status)
-    other = busy if status >= 500 else f"the hub answered {status}: {error}"
-    return told or other
+    other = f"it can't be {verb}: {type(error).__name__}: {error}"
+    return next((said for said, holds in causes.items() if holds), other)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -39,21 +39,10 @@ def save_weights(module: nn.Module, path: str | os.PathLike) -> None:
 
 @torch.no_grad()
 def load_weights(module: nn.Module, file: BinaryIO, path: str | os.PathLike) -> None:
-    """Load a module's weights, strictly.
+    """Load a module's weights, strictly, out of a file of anybody's making.
 
-    Arguments
-    ---------
-    module : nn.Module
-        Where they go, on its own device.
-    file : binary file
-        Opened for reading, of anybody's making.
-    path : path
-        What errors call it.
-
-    Raises
-    ------
-    ValueError
-        When it is no whole file, of another model, or a value is no finite number.
+    ValueError, with its path, when it is no whole file, of another model, or a value is
+    no finite number.
     """
     from safetensors.torch import load
 

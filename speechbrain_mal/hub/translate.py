@@ -38,19 +38,10 @@ def yaml_tree(folder: str | os.PathLike, name: str = HYPERPARAMS) -> yaml.Node:
 
 
 def spec_of(node: yaml.Node, where: str = HYPERPARAMS) -> Any:
-    """Return a node of a YAML's tree as `config.json` has it.
+    """Return a node of a YAML's tree, as of `yaml.compose`, as `config.json` has it.
 
-    Arguments
-    ---------
-    node : yaml.Node
-        Of `yaml.compose`; its references are resolved.
-    where : str
-        What errors call the file.
-
-    Raises
-    ------
-    ValueError
-        When it says more than networks and plain values; it names the line.
+    ValueError when it says more than networks and plain values; it names the file, by
+    `where`, and the line.
 
     Example
     -------
@@ -139,22 +130,9 @@ def convert(folder: str | os.PathLike) -> Path:
     """Rewrite the `config.json` of a folder of format 1, which had its network in YAML.
 
     The YAML is read as text, and nothing in it is executed; it stays as it is, for
-    SpeechBrain's interfaces.
-
-    Arguments
-    ---------
-    folder : path
-        What an earlier version exported.
-
-    Returns
-    -------
-    Path
-        The file, written after the enhancer was loaded as it says.
-
-    Raises
-    ------
-    ValueError
-        When the folder is not of format 1, or its network is none of the registry.
+    SpeechBrain's interfaces. Returns the file, written after the enhancer was loaded as
+    it says. ValueError when the folder is not of format 1, or its network is none of
+    the registry.
     """
     where, (_, old) = printable(Path(folder, HYPERPARAMS)), read_config(folder)
     if old["format"] != 1:

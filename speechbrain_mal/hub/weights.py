@@ -16,12 +16,7 @@ from speechbrain_mal.hub.tensors import load_weights
 
 
 class SafetensorsPretrainer(Pretrainer):
-    """SpeechBrain's Pretrainer, strict, for weights in safetensors.
-
-    Arguments
-    ---------
-    loadables : dict of str to nn.Module
-        What to load: `<name>.safetensors` of the source goes into each.
+    """SpeechBrain's Pretrainer, strict: `<name>.safetensors` goes into each loadable.
 
     Example
     -------
@@ -58,12 +53,7 @@ def _load(module: nn.Module, path: str | os.PathLike) -> None:
 
 
 class EnhanceModel(nn.Module):
-    """An enhancer as SpeechBrain's `WaveformEnhancement` calls it.
-
-    Arguments
-    ---------
-    enhancer : nn.Module
-        Noisy waveforms `[B, samples]` to enhanced ones.
+    """An enhancer of waveforms `[B, samples]` as `WaveformEnhancement` calls it.
 
     Example
     -------
