@@ -74,10 +74,7 @@ def write_system(folder: str | os.PathLike) -> Path:
     """
     root = yaml_tree(folder)
     content = plain_settings(root, str(Path(folder, HYPERPARAMS)))
-    try:
-        content["model"] = spec_of(enhancer_node(root))
-    except ValueError:  # something of the user's own
-        content["model"] = None
+    content["model"] = plain_enhancer(root)
     write_text(Path(folder, SYSTEM), json.dumps(content, indent=2) + "\n")
     return Path(folder, SYSTEM)
 
@@ -102,6 +99,14 @@ def plain_settings(root: yaml.Node, where: str) -> dict[str, Any]:
     """Return the settings of a run's YAML that say what it is, and its epoch."""
     values = {name: spec_of(child(root, name, where), where) for name in SETTINGS}
     return checked(values, SETTINGS, where)
+
+
+def plain_enhancer(root: yaml.Node) -> dict[str, Any] | None:
+    """Return what of a run's YAML builds the enhancer as data, if data can."""
+    try:
+        return spec_of(enhancer_node(root))
+    except ValueError:  # something of the user's own
+        return None
 
 
 def enhancer_node(root: yaml.Node) -> yaml.Node:

@@ -1,9 +1,4 @@
-"""Audio files, for every command: which there are, how they are read and written.
-
-`find_audio` walks over a folder, `AudioFile` reads a file and checks it on the way,
-`write_audio` writes one, `SeenFiles` remembers which were done. What is wrong with one
-file is an `AudioError` that names it.
-"""
+"""Audio files, for every command: which there are, how they are read and written."""
 
 from speechbrain_mal.audio.reader import AudioError, AudioFile, read_audio
 from speechbrain_mal.audio.seen import SeenFiles, stamp_of

@@ -46,7 +46,7 @@ class AudioError(ValueError):
         return type(self), (self.path, self.reason)
 
 
-class AudioFile:
+class AudioFile(contextlib.ExitStack):
     """An open audio file; what libsndfile can't read is decoded by ffmpeg first.
 
     AudioError when it is missing, not audio, no regular file (a pipe would wait for its
@@ -73,10 +73,11 @@ class AudioFile:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path, self._opened = Path(path), contextlib.ExitStack()
+        super().__init__()
+        self.path = Path(path)
         try:
             self._check_bytes()
-            self._sound = self._opened.enter_context(self._open())
+            self._sound = self.enter_context(self._open())
             self._check_header()
         except BaseException as error:
             self.close()
@@ -84,16 +85,6 @@ class AudioFile:
                 raise
             reason = error.strerror or str(error)
             raise AudioError(path, f"it can't be read ({reason}).") from error
-
-    def __enter__(self) -> AudioFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._opened.close()
 
     def blocks(self, seconds: float = 2.0) -> Iterator[np.ndarray]:
         """Yield all of the file, float32 `[n, channels]` in about [-1, 1].
@@ -130,7 +121,7 @@ class AudioFile:
     def _open(self) -> soundfile.SoundFile:
         try:
             if _is_mp3_without_length(self.path):
-                file = self._opened.enter_context(open(self.path, "rb"))
+                file = self.enter_context(open(self.path, "rb"))
                 sound, self.samples = soundfile.SoundFile(_LongFile(file)), None
             else:
                 sound = soundfile.SoundFile(native(self.path))
@@ -150,7 +141,7 @@ class AudioFile:
             advice = "If it is sound, install ffmpeg or 'speechbrain-mal[formats]'."
             raise self._fault(f"not a readable audio file ({reason}). {advice}")
         folder = tempfile.TemporaryDirectory(prefix="speechbrain-mal-")
-        output = Path(self._opened.enter_context(folder), "decoded.w64")
+        output = Path(self.enter_context(folder), "decoded.w64")
         try:
             ffmpeg.decode(self.path, output)
         except ValueError as error:

@@ -30,13 +30,9 @@ class Found:
 
     def ignored_note(self) -> str:
         """Return what to say about the ignored files; empty if there are none."""
-        if not self.ignored:
-            return ""
         kinds = ", ".join(sorted({path.suffix.lower() for path in self.ignored}))
-        return (
-            f"{len(self.ignored)} file(s) ignored ({kinds}): install ffmpeg, or "
-            "'speechbrain-mal[formats]', to read them."
-        )
+        note = f"{len(self.ignored)} file(s) ignored ({kinds}): install ffmpeg, or "
+        return f"{note}'speechbrain-mal[formats]', to read them." if kinds else ""
 
 
 def find_audio(

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -65,11 +65,8 @@ def output_format(
     if not _holds(sample_rate, channels, kind, subtype):
         reason = f"{kind} of {subtype} can't hold {channels} channel(s) of"
         raise AudioError(path, f"{reason} {sample_rate} Hz: take .wav or .flac.")
-    layout = OutputFormat(sample_rate, channels, kind, subtype)
-    if source is None:
-        return layout
-    compression = _compression(source, subtype, sample_rate)
-    return replace(layout, compression=compression, tags=source.tags)
+    kept = (_compression(source, subtype, sample_rate), source.tags) if source else ()
+    return OutputFormat(sample_rate, channels, kind, subtype, *kept)
 
 
 class Output:
@@ -168,20 +165,17 @@ def _nearest(source: AudioFile | None, kind: str, suffix: str) -> str:
 
 def _compression(source: AudioFile, subtype: str, rate: int) -> dict:
     """Return what gives an MP3 or Opus file the source's bit rate."""
-    if source.subtype != subtype or not source.samples:
+    limits = {  # libsndfile maps its level, 0 to 1, to these bit rates in kbit/s
+        "MPEG_LAYER_III": (320, 32) if rate >= 32000 else (160, 8),
+        "OPUS": (256 * source.channels, 6 * source.channels),
+    }
+    if source.subtype != subtype or subtype not in limits or not source.samples:
         return {}
     kbps = os.path.getsize(source.path) * 8e-3 / source.samples * source.sample_rate
-    # libsndfile maps its level, 0 to 1, to these bit rates in kbit/s.
-    if subtype == "MPEG_LAYER_III":
-        most, least = (320, 32) if rate >= 32000 else (160, 8)
-        mode = {"bitrate_mode": "AVERAGE"}  # constant ones tell no length
-    elif subtype == "OPUS":
-        most, least = 256 * source.channels, 6 * source.channels
-        mode = {}
-    else:
-        return {}
-    level = float(np.clip((most - kbps) / (most - least), 0, 1))
-    return {**mode, "compression_level": level}
+    most, least = limits[subtype]
+    level = {"compression_level": float(np.clip((most - kbps) / (most - least), 0, 1))}
+    # Constant bit rates tell no length.
+    return level if subtype == "OPUS" else {**level, "bitrate_mode": "AVERAGE"}
 
 
 def _set_tags(sound: soundfile.SoundFile, tags: dict[str, str]) -> None:

@@ -24,11 +24,9 @@ from speechbrain_mal.export.runs import Run, read_run
 from speechbrain_mal.files import write_text
 from speechbrain_mal.hub.folder import CONFIG, HYPERPARAMS, WEIGHTS, config_of
 from speechbrain_mal.hub.tensors import save_weights
-from speechbrain_mal.hub.translate import spec_of, yaml_tree
 from speechbrain_mal.inference.enhancement import MALEnhancement
 from speechbrain_mal.metrics.registry import HEADINGS
 from speechbrain_mal.metrics.table import read_scores
-from speechbrain_mal.system import enhancer_node
 
 EXAMPLE_SECONDS = 10.0
 # In another order of summation, relative to the largest sample; a wrong weight is
@@ -72,7 +70,9 @@ def export(
     It has `config.json` and `enhancer.safetensors`, which are what counts,
     `hyperparams.yaml` for SpeechBrain's interfaces, a model card `README.md` and an
     example clip. It appears when it is whole, and was found to do what the run's model
-    does.
+    does. FileExistsError when it is there; FileNotFoundError or ValueError when the run
+    is none or has no checkpoint, can't be built of data and isn't trusted, has absolute
+    paths in what builds the model, or a file can't be read.
 
     Arguments
     ---------
@@ -91,15 +91,6 @@ def export(
         A noisy clip, of which 10 s at most are put beside the card.
     trust : bool
         Execute the run's `hyperparams.yaml`, as `load_run` does.
-
-    Raises
-    ------
-    FileExistsError
-        When the output exists.
-    FileNotFoundError, ValueError
-        When the run's folder is none or has no checkpoint, can't be built of data and
-        is not trusted, when its YAML has absolute paths in what builds the model, or a
-        file is missing or unreadable.
     """
     output = Path(output)
     if output.exists():
@@ -112,8 +103,8 @@ def export(
         write_text(partial / HYPERPARAMS, _hyperparams(run, source))
         enhancer, rate = run.load(), run.settings["sample_rate"]
         save_weights(enhancer, partial / WEIGHTS)
-        model, epoch = _as_data(run), run.checkpoint.meta.get("epoch")
-        config = config_of(model, run.settings, epoch)
+        epoch = run.checkpoint.meta.get("epoch")
+        config = config_of(run.model, run.settings, epoch)
         write_text(partial / CONFIG, json.dumps(config, indent=2) + "\n")
         loaded, registered = _loaded(partial, run)
         clip = _example(example, rate) if example else None
@@ -157,14 +148,6 @@ def _hyperparams(run: Run, name: str) -> str:
         rate=run.settings["sample_rate"],
         enhancer=enhancer,
     )
-
-
-def _as_data(run: Run) -> dict | None:
-    """Return what builds the model, as `config.json` has it, if data can."""
-    try:
-        return spec_of(enhancer_node(yaml_tree(run.folder))) if run.trust else run.model
-    except ValueError:
-        return None
 
 
 def _loaded(folder: Path, run: Run) -> tuple[MALEnhancement, bool]:

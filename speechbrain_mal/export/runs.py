@@ -16,7 +16,7 @@ from speechbrain_mal.checkpoints import selection
 from speechbrain_mal.files import open_file, printable, shown
 from speechbrain_mal.hub.folder import HYPERPARAMS
 from speechbrain_mal.hub.registry import build_model
-from speechbrain_mal.hub.tensors import WEIGHTS_BYTES
+from speechbrain_mal.hub.tensors import WEIGHTS_BYTES, put_weights
 from speechbrain_mal.hub.translate import (
     enhancer_yaml,
     entries,
@@ -24,9 +24,16 @@ from speechbrain_mal.hub.translate import (
     yaml_of,
     yaml_tree,
 )
-from speechbrain_mal.system import SYSTEM, enhancer_node, plain_settings, read_system
+from speechbrain_mal.system import (
+    SYSTEM,
+    enhancer_node,
+    plain_enhancer,
+    plain_settings,
+    read_system,
+)
 
 _WEIGHTS = "enhancer.ckpt"
+_SETTINGS = "It has to have been trained with the same model settings."
 _TRUST = (
     f"If you trust whoever wrote the folder, let its {HYPERPARAMS} be executed: "
     "--trust, in Python trust=True."
@@ -45,10 +52,10 @@ class Run:
     """A finished run: what its test used, or another of its checkpoints."""
 
     folder: Path
-    model: dict[str, Any] | None  # what builds the enhancer, of `system.json`
+    model: dict[str, Any] | None  # what builds the enhancer, if data can
     settings: dict[str, Any]  # of `system.SETTINGS`
     checkpoint: Checkpoint
-    trust: bool  # whether its YAML may be executed; then that counts, not `model`
+    trust: bool  # whether its YAML counts, not its `system.json`, and is executed
 
     def enhancer_yaml(self) -> str:
         """Return HyperPyYAML `enhancer: ...` that builds the model, nothing else."""
@@ -56,14 +63,11 @@ class Run:
         return enhancer_yaml(own or yaml_of(self._known()))
 
     def load(self) -> nn.Module:
-        """Return the enhancer on the CPU, in evaluation mode, with its weights.
-
-        ValueError when it can't be built of data and the run is not trusted, or the
-        weights are damaged or of another model.
-        """
+        """Return the enhancer on the CPU, in evaluation mode; see `load_run`."""
         with open_file(self.checkpoint.path, _WEIGHTS, WEIGHTS_BYTES) as file:
             enhancer = self._built(os.fstat(file.fileno()).st_size)
-            _load_weights(enhancer, file, printable(self.checkpoint.path / _WEIGHTS))
+            where = printable(self.checkpoint.path / _WEIGHTS)
+            put_weights(enhancer, _state(file, where), where, _SETTINGS)
         return enhancer.eval()
 
     def _built(self, weights_bytes: int) -> nn.Module:
@@ -110,16 +114,16 @@ def read_run(
             f"{folder / HYPERPARAMS} does not exist: name the output folder of a "
             "recipe's run."
         )
-    settings = read_system(folder) or {
-        **plain_settings(yaml_tree(folder), printable(folder / HYPERPARAMS)),
-        "model": None,
-    }
-    model = settings.pop("model")
+    settings = read_system(folder)
+    if settings is None:
+        settings = plain_settings(yaml_tree(folder), printable(folder / HYPERPARAMS))
+    model = settings.pop("model", None)
+    if trust:
+        model = plain_enhancer(yaml_tree(folder))
     settings["test_from"] = which or settings["test_from"]
     phase = 2 if settings["phase_two_epochs"] else 1
-    ((kind, key),) = selection(
-        *(settings[name] for name in ("test_from", "ckpt_metric", "valid_metrics"))
-    ).items()
+    tested = (settings[x] for x in ("test_from", "ckpt_metric", "valid_metrics"))
+    ((kind, key),) = selection(*tested).items()
     found = [
         checkpoint
         for checkpoint in _checkpoints(folder)
@@ -153,8 +157,8 @@ def _checkpoints(folder: Path) -> list[Checkpoint]:
     return found
 
 
-def _load_weights(enhancer: nn.Module, file: BinaryIO, where: str) -> None:
-    """Load a checkpoint's weights, strictly and without running code."""
+def _state(file: BinaryIO, where: str) -> dict[str, torch.Tensor]:
+    """Return a checkpoint's weights, without running code."""
     try:
         with zipfile.ZipFile(file) as archive:
             sizes = [entry.file_size for entry in archive.infolist()]
@@ -162,16 +166,11 @@ def _load_weights(enhancer: nn.Module, file: BinaryIO, where: str) -> None:
             raise ValueError("it would grow")
         file.seek(0)
         state = torch.load(file, "cpu", weights_only=True)
+        if not all(isinstance(value, torch.Tensor) for value in state.values()):
+            raise ValueError("they are no tensors")
+        return state
     except Exception as error:  # zipfile's and torch's, of what is no checkpoint
         raise ValueError(f"{where}: no weights of a run ({shown(error)}).") from error
-    try:
-        enhancer.load_state_dict(state)
-    except (RuntimeError, AttributeError, TypeError) as error:
-        first = printable(" ".join(str(error).split("\n\t")[:2]))[:300]
-        raise ValueError(
-            f"{where} doesn't fit the model: {first} It has to have been trained with "
-            "the same model settings."
-        ) from error
 
 
 def load_run(
@@ -182,7 +181,8 @@ def load_run(
     It is built of the run's `system.json`, which is data: no loss, nothing that would
     have to be downloaded, and nothing is executed. With `trust`, what of its
     `hyperparams.yaml` builds the enhancer is executed instead. That is code, which can
-    do whatever you can: only of folders of people you trust. See `read_run`.
+    do whatever you can: only of folders of people you trust. ValueError when data can't
+    build it, or its weights are damaged or another model's, and as `read_run`.
     """
     run = read_run(folder, which, trust)
     return run.load(), run.settings["sample_rate"]

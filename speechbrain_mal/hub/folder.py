@@ -24,7 +24,7 @@ from speechbrain_mal.files import (
 )
 from speechbrain_mal.hub.registry import RATE, build_model
 from speechbrain_mal.hub.schema import checked
-from speechbrain_mal.hub.tensors import WEIGHTS_BYTES, load_weights
+from speechbrain_mal.hub.tensors import WEIGHTS_BYTES, load_weights, put_weights
 
 if TYPE_CHECKING:
     from speechbrain.utils.fetching import FetchConfig
@@ -67,12 +67,6 @@ def fetch_folder(
         SpeechBrain's. `token=False` sends none, `True` the stored one, a string itself.
         `overwrite` and `allow_updates` have no effect: which of two commits a file is
         of never depends on what was there before.
-
-    Example
-    -------
-    >>> folder = getfixture("tmp_path")
-    >>> fetch_folder(folder, {"config.json": 100}) == folder
-    True
     """
     source = os.fspath(source)
     if source and Path(source).is_dir():
@@ -145,14 +139,11 @@ def load_pretrained(enhancer: nn.Module, source: str | os.PathLike) -> None:
             f"pretrained: {printable(source)} is for {rate} Hz and sample_rate is "
             f"{enhancer.sample_rate}: the weights would fit, but not the frequencies."
         )
-    try:
-        enhancer.load_state_dict(trained.state_dict())
-    except RuntimeError as error:
-        first = " ".join(str(error).split("\n\t")[:2])
-        raise ValueError(
-            f"pretrained: {printable(source)} doesn't fit the model: {first} Give its "
-            f"own settings, which {CONFIG} there has (channels, hidden_size, ...)."
-        ) from error
+    advice = (
+        f"{CONFIG} there has its settings: give those (channels, hidden_size, ...)."
+    )
+    where = f"pretrained: {printable(source)}"
+    put_weights(enhancer, trained.state_dict(), where, advice)
 
 
 def load_enhancer(folder: str | os.PathLike, block: dict, where: str) -> nn.Module:

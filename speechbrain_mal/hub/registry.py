@@ -209,22 +209,9 @@ def path_of(name: str) -> str:
 def build_model(spec: object, where: str, weights_bytes: int) -> nn.Module:
     """Build a network out of plain data, of anybody's making.
 
-    Arguments
-    ---------
-    spec : object
-        `{"class": name, "arguments": {...}}`. ValueError when a class or an argument is
-        unknown or out of range; it names the key.
-    where : str
-        What errors call the file.
-    weights_bytes : int
-        Size of the file with its weights: a network that takes far more memory or time
-        is refused before it is taken.
-
-    Example
-    -------
-    >>> build_model({"class": "torch.nn.Tanh", "arguments": {}}, "config.json", 100)
-    Traceback (most recent call last):
-    ValueError: config.json, model.class: 'torch.nn.Tanh' is not registered; ...
+    ValueError when a class or an argument is unknown or out of range; it names the
+    file, by `where`, and the key. A network that takes far more memory or time than the
+    size of its file of weights allows is refused before they are taken.
     """
     made = NETWORK(spec, f"{where}, model")
     try:

@@ -41,8 +41,6 @@ def publish(
     repo_id: str,
     private: bool = False,
     revision: str | None = None,
-    token: str | None = None,
-    commit_message: str | None = None,
 ) -> str:
     """Upload an exported folder; the repository is made if there is none.
 
@@ -62,10 +60,6 @@ def publish(
         asked to publish privately into a public one, this stops before the upload.
     revision : str, optional
         A branch, made if there is none; `main` by default.
-    token : str, optional
-        One with write access; by default that of `hf auth login` or HF_TOKEN.
-    commit_message : str, optional
-        The commit's title.
 
     Example
     -------
@@ -76,7 +70,7 @@ def publish(
     files = _exported(Path(folder))
     if not is_repo_id(repo_id):
         raise ValueError(f"'{repo_id}' is not the id of a repository, as user/name is.")
-    api = HfApi(token=token or True)  # True: the stored one
+    api = HfApi(token=True)  # that of `hf auth login`, or HF_TOKEN
     with _clear_errors(repo_id, publishing=True):
         api.create_repo(repo_id, private=private, exist_ok=True)
         hidden = api.repo_info(repo_id).private
@@ -91,7 +85,7 @@ def publish(
         commit = api.create_commit(  # upload_folder may make several commits of it
             repo_id,
             [CommitOperationAdd(name, content) for name, content in files.items()],
-            commit_message=commit_message or "Upload of a speech enhancer",
+            commit_message="Upload of a speech enhancer",
             revision=revision,
         )
     return commit.commit_url
@@ -136,13 +130,7 @@ def snapshot(repo_id: str, files: Iterable[str], config: FetchConfig | None) -> 
 
 
 def is_repo_id(name: str) -> bool:
-    """Say whether a name has the form of a hub id, `user/name`.
-
-    Example
-    -------
-    >>> is_repo_id("user/name"), is_repo_id("./name"), is_repo_id("results/mal/1234")
-    (True, False, False)
-    """
+    """Say whether a name has the form of a hub id, `user/name`."""
     try:
         validate_repo_id(name)
     except HFValidationError:

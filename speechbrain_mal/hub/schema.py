@@ -21,14 +21,6 @@ def checked(value: object, kind: object, where: str, depth: int = 0) -> Any:
     `kind` is what it may be, see above; `where` what errors call it, the file and the
     key; `depth` the number of functions of kinds around this one. ValueError when it
     is of another kind.
-
-    Example
-    -------
-    >>> checked(3, range(1, 9), "layers"), checked([0.5, 1], [(0.0, 1.0)], "gains")
-    (3, [0.5, 1])
-    >>> checked(True, (range(1, 9), None), "layers")
-    Traceback (most recent call last):
-    ValueError: layers: a whole number from 1 to 8, not True.
     """
     if isinstance(kind, tuple) and not isinstance(kind[0], float):
         either = kind[1]

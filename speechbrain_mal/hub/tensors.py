@@ -1,6 +1,7 @@
 """Weights in safetensors: strict, whole or as they were, and never a pickle."""
 
 import os
+from collections.abc import Mapping
 from typing import BinaryIO
 
 import torch
@@ -15,18 +16,7 @@ _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def save_weights(module: nn.Module, path: str | os.PathLike) -> None:
-    """Write a module's weights, shared ones once; the file is whole or as it was.
-
-    Example
-    -------
-    >>> path = getfixture("tmp_path") / "enhancer.safetensors"
-    >>> trained, fresh = nn.Linear(2, 3), nn.Linear(2, 3)
-    >>> save_weights(trained, path)
-    >>> with open(path, "rb") as file:
-    ...     load_weights(fresh, file, path)
-    >>> bool((fresh.weight == trained.weight).all())
-    True
-    """
+    """Write a module's weights, shared ones once; the file is whole or as it was."""
     from safetensors.torch import save_file
 
     tensors = {
@@ -37,17 +27,15 @@ def save_weights(module: nn.Module, path: str | os.PathLike) -> None:
         save_file(tensors, str(partial), metadata={"format": "pt"})
 
 
-@torch.no_grad()
 def load_weights(module: nn.Module, file: BinaryIO, path: str | os.PathLike) -> None:
     """Load a module's weights, strictly, out of a file of anybody's making.
 
-    ValueError, with its path, when it is no whole file, of another model, or a value is
-    no finite number.
+    ValueError, with its path, when it is no whole file, and as `put_weights`.
     """
     from safetensors.torch import load
 
-    where, wanted = printable(path), _tensors(module)
-    most = _HEADER_BYTES + sum(8 * tensor.numel() for tensor in wanted.values())
+    where, wanted = printable(path), _tensors(module).values()
+    most = _HEADER_BYTES + sum(8 * tensor.numel() for tensor in wanted)
     if (size := os.fstat(file.fileno()).st_size) > most:
         raise ValueError(
             f"{where} holds another model's weights: {size} bytes, where the model "
@@ -64,8 +52,17 @@ def load_weights(module: nn.Module, file: BinaryIO, path: str | os.PathLike) -> 
             f"{where}: no whole file of weights in safetensors "
             f"({printable(error)[:200]}). Fetch or export it again."
         ) from error
+    put_weights(module, given, where)
+
+
+@torch.no_grad()
+def put_weights(
+    module: nn.Module, given: Mapping[str, Tensor], where: str, advice: str = ""
+) -> None:
+    """Give a module its weights; ValueError when they are another's, or no numbers."""
+    wanted, more = _tensors(module), given.keys() - module.state_dict().keys()
     wrong = [f"{name} is missing" for name in wanted.keys() - given.keys()]
-    wrong += [f"{name} is not in the model" for name in given.keys() - wanted.keys()]
+    wrong += [f"{name} is not in the model" for name in more]
     for name in wanted.keys() & given.keys():
         ours, theirs = list(wanted[name].shape), list(given[name].shape)
         if ours != theirs:
@@ -73,7 +70,7 @@ def load_weights(module: nn.Module, file: BinaryIO, path: str | os.PathLike) -> 
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         said = printable(", ".join(sorted(wrong)[:3]))[:300] + more
-        raise ValueError(f"{where} holds another model's weights: {said}.")
+        raise ValueError(f"{where} holds another model's weights: {said}. {advice}")
     for name, tensor in wanted.items():
         new = given[name]
         kinds = _FLOATS if tensor.is_floating_point() else (tensor.dtype,)

@@ -42,12 +42,6 @@ def spec_of(node: yaml.Node, where: str = HYPERPARAMS) -> Any:
 
     ValueError when it says more than networks and plain values; it names the file, by
     `where`, and the line.
-
-    Example
-    -------
-    >>> text = "!new:speechbrain_mal.models.DeepFilterNet2 {channels: 8}"
-    >>> spec_of(yaml.compose(text))
-    {'class': 'DeepFilterNet2', 'arguments': {'channels': 8}}
     """
     return _spec(node, where, [], 0)
 
@@ -105,15 +99,7 @@ def enhancer_yaml(node: yaml.Node) -> str:
 
 
 def yaml_of(spec: Any) -> yaml.Node:
-    """Return a network as the YAML node from which SpeechBrain builds it.
-
-    Example
-    -------
-    >>> spec = {"class": "DeepFilterNet2", "arguments": {"channels": 8}}
-    >>> print(yaml.serialize(yaml_of(spec)), end="")
-    !new:speechbrain_mal.models.DeepFilterNet2
-    channels: 8
-    """
+    """Return a network as the YAML node from which SpeechBrain builds it."""
     if isinstance(spec, list):
         nodes = [yaml_of(one) for one in spec]
         return yaml.SequenceNode(_STANDARD + "seq", nodes, flow_style=True)

@@ -16,20 +16,7 @@ from speechbrain_mal.hub.tensors import load_weights
 
 
 class SafetensorsPretrainer(Pretrainer):
-    """SpeechBrain's Pretrainer, strict: `<name>.safetensors` goes into each loadable.
-
-    Example
-    -------
-    >>> from speechbrain_mal.hub.tensors import save_weights
-    >>> folder = getfixture("tmp_path")
-    >>> trained, fresh = nn.Linear(2, 3), nn.Linear(2, 3)
-    >>> save_weights(trained, folder / "enhancer.safetensors")
-    >>> pretrainer = SafetensorsPretrainer({"enhancer": fresh})
-    >>> _ = pretrainer.collect_files(default_source=str(folder))
-    >>> pretrainer.load_collected()
-    >>> bool((fresh.weight == trained.weight).all())
-    True
-    """
+    """SpeechBrain's Pretrainer, strict, of weights in `<name>.safetensors`."""
 
     def __init__(self, loadables: dict[str, nn.Module]):
         super().__init__(None, loadables, custom_hooks=dict.fromkeys(loadables, _load))
@@ -53,14 +40,7 @@ def _load(module: nn.Module, path: str | os.PathLike) -> None:
 
 
 class EnhanceModel(nn.Module):
-    """An enhancer of waveforms `[B, samples]` as `WaveformEnhancement` calls it.
-
-    Example
-    -------
-    >>> enhanced, _ = EnhanceModel(nn.Identity())(noisy := Tensor([[1.0, 2.0]]))
-    >>> bool((enhanced == noisy).all())
-    True
-    """
+    """An enhancer of waveforms `[B, samples]` as `WaveformEnhancement` calls it."""
 
     def __init__(self, enhancer: nn.Module):
         super().__init__()

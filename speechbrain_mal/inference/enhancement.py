@@ -36,8 +36,6 @@ class MALEnhancement(nn.Module):
         `sample_rate` in Hz, and whatever is to be found in `hparams`.
     run_opts : dict, optional
         `device`; without it an accelerator, where there is one.
-    freeze_params : bool
-        Without it nothing is folded, and nothing streams.
 
     Example
     -------
@@ -55,7 +53,6 @@ class MALEnhancement(nn.Module):
         modules: dict[str, nn.Module],
         hparams: dict[str, Any],
         run_opts: dict[str, Any] | None = None,
-        freeze_params: bool = True,
     ):
         super().__init__()
         options = dict(run_opts or {})
@@ -65,11 +62,9 @@ class MALEnhancement(nn.Module):
         self.hparams = SimpleNamespace(**hparams)
         self.sample_rate: int = self.hparams.sample_rate
         self.mods = nn.ModuleDict(modules).to(self.device)
-        if freeze_params:
-            self.mods.eval().requires_grad_(False)
+        self.mods.eval().requires_grad_(False)
         model, self._streaming = self.mods.enhancer, None
-        frozen = not any(weight.requires_grad for weight in model.parameters())
-        if isinstance(model, DeepFilterNet2) and frozen:
+        if isinstance(model, DeepFilterNet2):
             model = fold(model)
             self._streaming = StreamingDeepFilterNet2(model)
         self._model = (model,)  # a tuple: its weights are those of `mods`
@@ -91,7 +86,7 @@ class MALEnhancement(nn.Module):
 
         `config.json` and the weights are read, as plain data; nothing is executed. The
         source is a folder, or the id of a repository on the hub: see `fetch_folder`,
-        and `load_folder` for errors. `run_opts` and `freeze_params` are the class'.
+        and `load_folder` for errors. `run_opts` is the class'.
         """
         model, rate = load_folder(fetch_folder(source, FILES, savedir, fetch_config))
         return cls({"enhancer": model}, {"sample_rate": rate}, **kwargs)
@@ -169,7 +164,7 @@ class MALEnhancement(nn.Module):
         """Return a new `Stream`, of any number; TypeError when the model can't."""
         if not self.can_stream:
             kind = type(self.mods.enhancer).__name__
-            raise TypeError(f"{kind} can't stream; a frozen DeepFilterNet2 can.")
+            raise TypeError(f"{kind} can't stream; a DeepFilterNet2 can.")
         return Stream(self._streaming, channels, atten_lim_db)
 
     def fingerprint(self) -> str:

@@ -30,6 +30,9 @@ def enhance_file(
     The output has the input's rate, channels and length, and where its format can hold
     them, subtype, bit rate and tags. It appears under its name only when it is whole.
     Returns what a user should know: another subtype than the input's, clipped samples.
+    AudioError when the input can't be read to its end (see `AudioFile`), the output is
+    the input, or its format can't hold it (see `output_format`), OSError when it can't
+    be written.
 
     Arguments
     ---------
@@ -44,14 +47,6 @@ def enhance_file(
         The output's, in Hz and such as "PCM_16", instead of the input's.
     progress : callable, optional
         Called with the seconds of audio of each block when it is done.
-
-    Raises
-    ------
-    AudioError
-        When the input can't be read to its end (see `AudioFile`), the output is the
-        input, or its format can't hold it (see `output_format`).
-    OSError
-        When the output can't be written.
     """
     path, output = Path(path), Path(output)
     gain = check_options(atten_lim_db, sample_rate, subtype)

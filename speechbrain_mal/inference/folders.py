@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
+import math
 import os
 import sys
 import time
@@ -14,18 +17,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from speechbrain_mal.audio import AudioError, SeenFiles, stamp_of
+from speechbrain_mal.audio import AudioError, Found, SeenFiles, find_audio, stamp_of
 from speechbrain_mal.audio.reader import header_seconds
 from speechbrain_mal.audio.writer import format_of
-from speechbrain_mal.files import printable, remove_partials
+from speechbrain_mal.files import (
+    JSON_BYTES,
+    parse_json,
+    printable,
+    read_bytes,
+    remove_partials,
+    write_text,
+)
 from speechbrain_mal.inference.files import check_options
-from speechbrain_mal.inference.targets import check_record, targets_of
 from speechbrain_mal.processes import DIED, run_tasks
 
 if TYPE_CHECKING:
     from speechbrain_mal.inference.enhancement import MALEnhancement
 
-SEEN = "enhance.jsonl"  # which files were done
+RECORD, SEEN = "enhance.json", "enhance.jsonl"  # how, and which files were done
 # Errors of writing that are one file's: its name is too long, or a folder is there.
 _OF_ONE_FILE = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 # Of one file: why it failed, what else there is to know, its seconds of audio.
@@ -68,7 +77,10 @@ def enhance_files(
     """Enhance files, and those of folders, into a folder; it is made if needed.
 
     A file that was enhanced and has not changed since is skipped: a stopped call goes
-    on when it is given again.
+    on when it is given again. ValueError when an option can't be (nothing is written
+    then), an input does not exist or is the output, there is no audio in it, or the
+    output holds files of another enhancer or with other options. OSError when the
+    output can't be written to.
 
     Arguments
     ---------
@@ -88,15 +100,6 @@ def enhance_files(
         Whether to show one, in seconds of audio, with the real-time factor.
     **options
         `atten_lim_db`, `sample_rate`, `subtype` of `enhance_file`.
-
-    Raises
-    ------
-    ValueError
-        When an option can't be (nothing is written then), an input does not exist or is
-        the output, there is no audio in it, or the output holds files of another
-        enhancer or with other options.
-    OSError
-        When the output can't be written to.
     """
     check_options(**options)
     if jobs < 1:
@@ -104,11 +107,11 @@ def enhance_files(
     if suffix is not None and format_of(suffix) is None:
         raise ValueError(f"There is no format {suffix!r} to write: take .wav or .flac.")
     output, report = Path(output), FolderReport()
-    targets, found = targets_of([Path(path) for path in inputs], output, suffix)
+    targets, found = _targets([Path(path) for path in inputs], output, suffix)
     report.failures, report.ignored = found.broken, found.ignored_note()
     output.mkdir(parents=True, exist_ok=True)
     remove_partials(output)
-    check_record(output, {"enhancer": enhancer.fingerprint(), **options})
+    _check_record(output, {"enhancer": enhancer.fingerprint(), **options})
     seen = SeenFiles(output / SEEN)
     tasks = []
     for target, source in targets.items():
@@ -132,6 +135,77 @@ def enhance_one(
     check_options(**options)
     task = Path(path), Path(output), None, options
     return _enhance_all(enhancer, [task], 1, FolderReport(), progressbar)
+
+
+def _targets(
+    inputs: list[Path], output: Path, suffix: str | None = None
+) -> tuple[dict[Path, Path], Found]:
+    """Return every audio file by where its enhanced one goes, and what can't be one.
+
+    Arguments are those of `enhance_files`; ValueError when an input is missing or the
+    output itself, or holds no audio.
+    """
+    targets, found = {}, Found()
+    for given in inputs:
+        if not os.path.lexists(given):
+            raise ValueError(f"{printable(given)}: there is no such file or folder.")
+        folder, files = given.parent, [given]
+        if given.is_dir():
+            if _identity(output) == _identity(given):
+                place = printable(output)
+                raise ValueError(f"{place} is the input, too: name another folder.")
+            here = find_audio(given, leave_out=output)
+            if not (here.files or here.broken or here.ignored):
+                raise ValueError(f"{printable(given)} holds no audio file.")
+            folder, files = given, here.files
+            found.ignored += here.ignored
+            found.broken |= here.broken
+        found.files += files
+        for source in files:
+            place = source.relative_to(folder)
+            if suffix or format_of(place.suffix) is None:
+                place = place.with_suffix(suffix or ".wav")
+            target = output / place
+            if targets.get(target) not in (None, source):
+                found.broken[source] = (
+                    f"{printable(source)}: {printable(targets[target])} has the same "
+                    "output: enhance it into another folder."
+                )
+            else:
+                targets[target] = source
+    taken = {_identity(source) for source in found.files} - {None}
+    for target in [target for target in targets if _identity(target) in taken]:
+        source, place = targets.pop(target), printable(target)
+        found.broken[source] = (
+            f"{printable(source)}: its output would replace {place}, an input: name "
+            "another folder."
+        )
+    return targets, found
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what two names of one file have in common; None if there is no file."""
+    with contextlib.suppress(OSError):
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+    return None
+
+
+def _check_record(output: Path, record: dict) -> None:
+    """Keep apart what different enhancers or options made."""
+    path = output / RECORD
+    # No limit of the attenuation is infinity, which JSON can't say.
+    record = {k: v for k, v in record.items() if v is not None and v != math.inf}
+    if not os.path.lexists(path):
+        write_text(path, json.dumps(record, indent=2) + "\n")
+    known = None
+    with contextlib.suppress(ValueError):
+        known = parse_json(read_bytes(output, RECORD, JSON_BYTES), printable(path))
+    if known != record:
+        raise ValueError(
+            f"{printable(output)} holds files of another enhancer, or with other "
+            f"options ({RECORD} says which): name another folder, or remove it."
+        )
 
 
 def _enhance_all(

@@ -55,14 +55,6 @@ class InferenceGRU(nn.Module):
     overhead of each call counts, and NumPy's is a fraction of torch's. On other
     devices, in other precisions, with gradients and while it is exported it is
     `torch.nn.GRU`. Weights are shared, but for a copy of the recurrence's.
-
-    Example
-    -------
-    >>> gru = GRU(8, 16, num_layers=2)
-    >>> x = torch.randn(4, 10, 8)
-    >>> with torch.inference_mode():
-    ...     torch.allclose(InferenceGRU(gru)(x)[0], gru(x)[0], atol=1e-6)
-    True
     """
 
     def __init__(self, gru: GRU):

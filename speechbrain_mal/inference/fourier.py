@@ -21,15 +21,6 @@ class RealFourier(nn.Module):
         `[n_fft]`, by which frames are multiplied in both directions.
     scale : float
         Factor of the spectrum.
-
-    Example
-    -------
-    >>> fourier = RealFourier(torch.hann_window(96), scale=0.5)
-    >>> frame = torch.randn(1, 96)
-    >>> spectrum = 0.5 * torch.fft.rfft(torch.hann_window(96) * frame[0])
-    >>> parts = fourier.transform(frame)[0, 0]
-    >>> torch.allclose(torch.view_as_complex(parts), spectrum, atol=1e-5)
-    True
     """
 
     def __init__(self, window: Tensor, scale: float):

@@ -41,7 +41,10 @@ def run_live(
     """Enhance what a microphone hears, block by block, until it ends.
 
     Yields the same report after every block. When the caller stops, or presses Ctrl-C,
-    what is left of the signal is still put out.
+    what is left of the signal is still put out. ImportError when a device is wanted and
+    sounddevice is not installed; ValueError when there is no such device or file, it
+    does not do one channel at the stream's rate, both are one file, or the block is no
+    length.
 
     Arguments
     ---------
@@ -52,14 +55,6 @@ def run_live(
         them the system's own.
     block_ms : float
         Length of a block in ms: shorter ones wait less and cost more.
-
-    Raises
-    ------
-    ImportError
-        When a device is wanted and sounddevice is not installed.
-    ValueError
-        When there is no such device or file, it does not do one channel at the stream's
-        rate, both are one file, or the block is no length.
 
     Example
     -------

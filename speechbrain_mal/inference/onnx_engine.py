@@ -82,9 +82,8 @@ def export_onnx(model: DeepFilterNet2, path: str | os.PathLike) -> None:
 
 
 class OnnxDeepFilterNet2:
-    """A file that `export_onnx` wrote, for any number of streams, without PyTorch's.
+    """A file that `export_onnx` wrote, for any number of streams, without its weights.
 
-    `threads` are onnxruntime's; a hop is too little work for more than one.
     FileNotFoundError, ImportError (without the extra `onnx`), or ValueError when it is
     another file, or needs a later version of this package.
 
@@ -104,8 +103,8 @@ class OnnxDeepFilterNet2:
 
     device = torch.device("cpu")
 
-    def __init__(self, path: str | os.PathLike, threads: int = 1):
-        self._session = _session(Path(path), threads)
+    def __init__(self, path: str | os.PathLike):
+        self._session = _session(Path(path))
         known = _metadata(self._session, Path(path))
         for name in _TOLD:
             setattr(self, name, known[name])
@@ -140,13 +139,13 @@ class OnnxDeepFilterNet2:
         return torch.from_numpy(np.stack(enhanced)).view(len(rows), -1), following
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file.")
     onnxruntime = require("onnxruntime", "onnx")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    # A hop is too little work for more than one thread.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]

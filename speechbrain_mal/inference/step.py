@@ -126,15 +126,11 @@ class StreamingDeepFilterNet2:
         samples = torch.cat([state.samples, samples], dim=1)
         spectrum = self.fourier.transform(samples)
         erb, low, features = self._features(spectrum, state)
-        (gains, taps, _), network = self.model.step(
-            heard * erb,
-            heard * low,
-            NetworkState(
-                EncoderState(state.erb, state.low, state.encoder_gru),
-                state.erb_gru,
-                DFDecoderState(state.df0, state.df_gru),
-            ),
-        )
+        encoder = EncoderState(state.erb, state.low, state.encoder_gru)
+        df_decoder = DFDecoderState(state.df0, state.df_gru)
+        network = NetworkState(encoder, state.erb_gru, df_decoder)
+        outputs, network = self.model.step(heard * erb, heard * low, network)
+        gains, taps, _ = outputs
         frames = spectrum.shape[1]
         waiting = torch.cat([state.waiting, heard * spectrum], dim=1)
         gains = (gains @ front_end.erb_spread).unsqueeze(-1)
@@ -195,12 +191,6 @@ class ComplexFourier:
 
 def _flat(state: NetworkState) -> dict[str, Tensor]:
     """Return the network's state with the names of `StreamState`."""
+    names = "erb low encoder_gru erb_gru df0 df_gru".split()
     encoder, erb_gru, df_decoder = state
-    return {
-        "erb": encoder.erb,
-        "low": encoder.low,
-        "encoder_gru": encoder.gru,
-        "erb_gru": erb_gru,
-        "df0": df_decoder.df0,
-        "df_gru": df_decoder.gru,
-    }
+    return dict(zip(names, (*encoder, erb_gru, *df_decoder), strict=True))

@@ -188,11 +188,11 @@ ATTEMPTS = {
     ),
     "a list of weights": (
         lambda run: torch.save([1, 2], run / WEIGHTS),
-        r"enhancer\.ckpt doesn't fit the model",
+        r"enhancer\.ckpt: no weights of a run",
     ),
     "others' weights": (
         lambda run: torch.save({"x": torch.ones(1)}, run / WEIGHTS),
-        r"enhancer\.ckpt doesn't fit the model",
+        r"enhancer\.ckpt holds another model's weights: .* the same model settings",
     ),
     "weights that grow": (
         packed,

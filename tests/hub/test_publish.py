@@ -29,7 +29,7 @@ def contents(hub, repo_id, revision="main"):
 def test_all_exported_files_and_nothing_else_in_one_commit(hub, exported):
     for name in ("example_noisy.flac", "LICENSE", ".hidden.wav", "diary.txt", ".env"):
         (exported / name).write_text(name)
-    url = publish(exported, "alice/mal", commit_message="The first")
+    url = publish(exported, "alice/mal")
     repository = hub.repositories["alice/mal"]
     files = contents(hub, "alice/mal")
     del files[".gitattributes"]  # the hub's own
@@ -100,8 +100,10 @@ def test_an_id_is_user_and_name(hub, exported, repo_id):
 
 
 def test_what_the_hub_refuses(hub, exported, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_revoked")
     with pytest.raises(ValueError, match="alice/mal: the hub refuses the token; get a"):
-        publish(exported, "alice/mal", token="hf_revoked")
+        publish(exported, "alice/mal")
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
     with pytest.raises(ValueError, match="forbids it .* permission to write") as info:
         publish(exported, "bob/mal")
     assert info.value.__cause__ is not None  # huggingface_hub's own, with all details
@@ -116,12 +118,13 @@ def test_what_the_hub_refuses(hub, exported, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(ValueError, match="takes a token, and none is stored; log in"):
         publish(exported, "alice/mal")
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
     hub.status = 503
     with pytest.raises(ValueError, match=r"out of order or busy \(503\); try again"):
-        publish(exported, "alice/mal", token="hf_alice")
+        publish(exported, "alice/mal")
     hub.stop()
     with pytest.raises(ValueError, match=f"{hub.endpoint} can't be reached; check the"):
-        publish(exported, "alice/mal", token="hf_alice")
+        publish(exported, "alice/mal")
 
 
 def test_another_process_finds_the_hub_by_its_environment(hub, exported):
