@@ -101,18 +101,15 @@ def write_audio(path: str | os.PathLike, layout: OutputFormat) -> Iterator[Outpu
     """
     if not Path(path).parent.is_dir():
         raise WriteError(None, f"{path}: its folder does not exist; make it first.")
+    kind = layout.sample_rate, layout.channels, layout.subtype, None, layout.format
     with whole_file(path) as partial:
         try:
             with soundfile.SoundFile(
-                native(partial),
-                "w",
-                layout.sample_rate,
-                layout.channels,
-                layout.subtype,
-                format=layout.format,
-                **layout.compression,
+                native(partial), "w", *kind, **layout.compression
             ) as sound:
-                _set_tags(sound, layout.tags)
+                for name, value in layout.tags.items():
+                    with contextlib.suppress(soundfile.LibsndfileError):  # it has none
+                        setattr(sound, name, value)
                 yield (output := Output(sound))
             if soundfile.info(native(partial)).frames < output.samples:
                 raise OSError("it is incomplete; is the disk full?")
@@ -176,9 +173,3 @@ def _compression(source: AudioFile, subtype: str, rate: int) -> dict:
     level = {"compression_level": float(np.clip((most - kbps) / (most - least), 0, 1))}
     # Constant bit rates tell no length.
     return level if subtype == "OPUS" else {**level, "bitrate_mode": "AVERAGE"}
-
-
-def _set_tags(sound: soundfile.SoundFile, tags: dict[str, str]) -> None:
-    for name, value in tags.items():
-        with contextlib.suppress(soundfile.LibsndfileError):  # the format has none
-            setattr(sound, name, value)

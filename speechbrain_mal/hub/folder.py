@@ -139,9 +139,7 @@ def load_pretrained(enhancer: nn.Module, source: str | os.PathLike) -> None:
             f"pretrained: {printable(source)} is for {rate} Hz and sample_rate is "
             f"{enhancer.sample_rate}: the weights would fit, but not the frequencies."
         )
-    advice = (
-        f"{CONFIG} there has its settings: give those (channels, hidden_size, ...)."
-    )
+    advice = f"Give the settings of {CONFIG} there (channels, hidden_size, ...)."
     where = f"pretrained: {printable(source)}"
     put_weights(enhancer, trained.state_dict(), where, advice)
 
