@@ -210,8 +210,3 @@ def test_every_network_of_speechbrain_is_data(name, tmp_path):
     enhanced = MALEnhancement.from_hparams(tmp_path).enhance_batch(noisy)
     with torch.no_grad():
         torch.testing.assert_close(enhanced, trained(noisy), atol=1e-6, rtol=0)
-
-
-def test_publish_needs_an_exported_folder(tmp_path, capsys):
-    assert cli.main(["publish", str(tmp_path), "me/quiet"]) == 1
-    assert "not an exported enhancer" in capsys.readouterr().err

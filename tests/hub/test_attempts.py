@@ -113,6 +113,14 @@ def network(name, **arguments):
     return {"class": name, "arguments": arguments}
 
 
+def model(name, **arguments):
+    return changed("model", network(name, **arguments))
+
+
+def later(name, **arguments):
+    return {**network(name, **arguments), "later": True}
+
+
 def nested(depth):
     inner = network("torch.nn.Sigmoid")
     for _ in range(depth):
@@ -125,7 +133,7 @@ def text(value):
     return lambda config: value
 
 
-NNET = "speechbrain.nnet."
+NNET, LOBES = "speechbrain.nnet.", "speechbrain.lobes.models."
 LSTM, SEQUENTIAL = f"{NNET}RNN.LSTM", f"{NNET}containers.Sequential"
 CONFIGS = {
     # what the file is
@@ -185,9 +193,9 @@ CONFIGS = {
     "no arguments": (changed("model", "arguments", MISSING), "class and arguments"),
     "a key more": (changed("model", "code", "x"), "model: class and arguments"),
     "os.system": (changed("model", "class", "os.system"), "'os.system' is not reg"),
-    "builtins.eval": (changed("model", network("builtins.eval")), "is not registered"),
+    "builtins.eval": (model("builtins.eval"), "is not registered"),
     "subprocess.Popen": (
-        changed("model", network("subprocess.Popen", args="id")),
+        model("subprocess.Popen", args="id"),
         "'subprocess.Popen' is not registered; .*register_model",
     ),
     "through a module of ours": (
@@ -195,7 +203,7 @@ CONFIGS = {
         "is not registered",
     ),
     "a class that reads pickles": (
-        changed("model", network("speechbrain.lobes.models.beats.BEATs")),
+        model("speechbrain.lobes.models.beats.BEATs"),
         "is not registered",
     ),
     "a class as a list": (changed("model", "class", ["os"]), r"\['os'\] is not reg"),
@@ -228,87 +236,62 @@ CONFIGS = {
     # networks in networks
     "a hundred deep": (changed("model", nested(100)), "more than 12 networks within"),
     "64 wide and more": (
-        changed("model", network(SEQUENTIAL, **{f"a{i}": 1 for i in range(65)})),
+        model(SEQUENTIAL, **{f"a{i}": 1 for i in range(65)}),
         "names with values, 64 at most",
     ),
     "a layer that is no network": (
-        changed("model", network(SEQUENTIAL, a="os.system")),
+        model(SEQUENTIAL, a="os.system"),
         "model.arguments.a: class and arguments",
     ),
     "a layer of another's": (
-        changed("model", network(SEQUENTIAL, a=network("torch.load", f=WEIGHTS))),
+        model(SEQUENTIAL, a=network("torch.load", f=WEIGHTS)),
         "arguments.a.class: 'torch.load' is not registered",
     ),
     "a shape of gigabytes": (
-        changed(
-            "model",
-            network(
-                SEQUENTIAL,
-                input_shape=[1025, 1025, 1025],
-                a=network(LSTM, hidden_size=1) | {"later": True},
-            ),
-        ),
+        model(SEQUENTIAL, input_shape=[1025] * 3, a=later(LSTM, hidden_size=1)),
         r"null for batch and time, not \[1025, 1025\]",
     ),
     "a layer whose output has 4 GB": (
-        changed(
-            "model",
-            network(
-                SEQUENTIAL,
-                input_shape=[None, None, 1025],
-                a=network(f"{NNET}CNN.Conv2d", out_channels=4096, kernel_size=1)
-                | {"later": True},
-                b=network(LSTM, hidden_size=1) | {"later": True},
-            ),
+        model(
+            SEQUENTIAL,
+            input_shape=[None, None, 1025],
+            a=later(f"{NNET}CNN.Conv2d", out_channels=4096, kernel_size=1),
+            b=later(LSTM, hidden_size=1),
         ),
         "computes far more than an enhancer's",
     ),
     "a thousand blocks, each built by running those before": (
-        changed(
-            "model",
-            network(
-                "speechbrain.lobes.models.conv_tasnet.MaskNet",
-                **dict.fromkeys("NBHPC", 1),
-                X=32,
-                R=32,
-            ),
-        ),
+        model(f"{LOBES}conv_tasnet.MaskNet", **dict.fromkeys("NBHPC", 1), X=32, R=32),
         "it takes longer than",
     ),
     "a shape out of range": (
-        changed("model", network(SEQUENTIAL, input_shape=[None, None, 4096])),
+        model(SEQUENTIAL, input_shape=[None, None, 4096]),
         r"input_shape\[2\]: a whole number from 1 to 1025",
     ),
     "many copies": (
-        changed(
-            "model",
-            network(
-                "speechbrain.lobes.models.dual_path.Dual_Path_Model",
-                in_channels=16,
-                out_channels=1024,
-                num_layers=32,
-                intra_model=(
-                    block := network(
-                        "speechbrain.lobes.models.dual_path.SBRNNBlock",
-                        input_size=1024,
-                        hidden_channels=1024,
-                        num_layers=1,
-                    )
+        model(
+            f"{LOBES}dual_path.Dual_Path_Model",
+            in_channels=16,
+            out_channels=1024,
+            num_layers=32,
+            **dict.fromkeys(
+                ("intra_model", "inter_model"),
+                network(
+                    f"{LOBES}dual_path.SBRNNBlock",
+                    input_size=1024,
+                    hidden_channels=1024,
+                    num_layers=1,
                 ),
-                inter_model=block,
             ),
         ),
         "far larger than its file",
     ),
     "a part of an object": (
-        changed(
-            "model",
-            network("WaveformEnhancer", layers=["__class__.__init__"], time_dim=1),
-        ),
+        model("WaveformEnhancer", layers=["__class__.__init__"], time_dim=1),
         "no network can be built of it",
     ),
     "a part with blanks": (
-        changed("model", network("WaveformEnhancer", layers=["a b"])),
+        model("WaveformEnhancer", layers=["a b"]),
         "the name of a part",
     ),
     "a class for later": (changed("model", "later", True), "no network can be built"),
@@ -424,16 +407,16 @@ FILES = {
         rf"{NAME} is \[2\], and \[1\] in the model",
     ),
     # the header
-    "a pickle": (lambda p, o: p.write_bytes(pickle.dumps(Bomb(o))), "no whole file of"),
-    "a checkpoint": (lambda p, o: torch.save({"x": Bomb(o)}, p), "no whole file of"),
+    "a pickle": (lambda p, o: p.write_bytes(pickle.dumps(Bomb(o))), WHOLE),
+    "a checkpoint": (lambda p, o: torch.save({"x": Bomb(o)}, p), WHOLE),
     "a NumPy archive": (
         lambda p, o: np.savez(p.open("wb"), np.array([Bomb(o)], dtype=object)),
-        "no whole file of weights",
+        WHOLE,
     ),
-    "empty": (content(b""), "no whole file of weights"),
-    "seven bytes": (content(b"\1" * 7), "no whole file of weights"),
-    "a header of 2^63": (content(b"\xff" * 8 + b"{}"), "no whole file of weights"),
-    "a header of its size": (content(struct.pack("<Q", 3) + b"{}"), "no whole file of"),
+    "empty": (content(b""), WHOLE),
+    "seven bytes": (content(b"\1" * 7), WHOLE),
+    "a header of 2^63": (content(b"\xff" * 8 + b"{}"), WHOLE),
+    "a header of its size": (content(struct.pack("<Q", 3) + b"{}"), WHOLE),
     "no tensors": (content(struct.pack("<Q", 2) + b"{}"), "is missing"),
     "a header of 3 MB": (
         header(lambda known: json.dumps(known).encode() + b" " * 3_000_000),
@@ -468,10 +451,10 @@ FILES = {
     "another's place": (entry(data_offsets=[0, 4]), WHOLE),
     "bytes behind the last": (
         lambda p, o: p.write_bytes(p.read_bytes() + b"\0" * 8),
-        "no whole file of weights",
+        WHOLE,
     ),
-    "cut": (lambda p, o: p.write_bytes(p.read_bytes()[:-4]), "no whole file of"),
-    "cut in half": (lambda p, o: p.write_bytes(p.read_bytes()[:5000]), "no whole file"),
+    "cut": (lambda p, o: p.write_bytes(p.read_bytes()[:-4]), WHOLE),
+    "cut in half": (lambda p, o: p.write_bytes(p.read_bytes()[:5000]), WHOLE),
     "sparse, 3 GiB": (lambda p, o: os.truncate(p, 3 << 30), "no more than 2147483648"),
     "sparse, 1 GiB": (lambda p, o: os.truncate(p, 1 << 30), "bytes, where the model"),
 }

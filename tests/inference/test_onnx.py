@@ -1,6 +1,8 @@
 """An ONNX file is whole or as it was, and other files are refused."""
 
+import shutil
 import sys
+from pathlib import Path
 
 import onnx
 import pytest
@@ -79,39 +81,42 @@ def test_export_of_a_model_in_training_is_an_error(tmp_path):
         export_onnx(model, tmp_path / "enhancer.onnx")
 
 
-def test_missing_file_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.onnx: there is no such file"):
-        OnnxDeepFilterNet2(tmp_path / "none.onnx")
+def cut(size):
+    return lambda path: path.write_bytes(path.read_bytes()[:size])
 
 
-@pytest.mark.parametrize("cut", [0, 100, 10_000])
-def test_damaged_file_is_an_error(exported, tmp_path, cut):
-    path = tmp_path / "cut.onnx"
-    path.write_bytes(exported[1].read_bytes()[:cut])
-    with pytest.raises(ValueError, match=r"cut\.onnx: not a"):
-        OnnxDeepFilterNet2(path)
-
-
-def test_file_of_something_else_is_an_error(tmp_path):
+def of_something_else(path):
     x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1]) for n in "xy")
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
     opset = [helper.make_opsetid("", 17)]
-    path = tmp_path / "other.onnx"
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
-    with pytest.raises(ValueError, match=r"not a file that `export_onnx` wrote"):
-        OnnxDeepFilterNet2(path)
 
 
-@pytest.mark.parametrize("number", ["0", "3"])
-def test_other_format_is_an_error(exported, tmp_path, number):
-    model = onnx.load(exported[1])
-    for entry in model.metadata_props:
-        if entry.key == "speechbrain_mal.format":
-            entry.value = number
-    path = tmp_path / "other.onnx"
-    onnx.save(model, path)
-    with pytest.raises(ValueError, match=f"in format {number}.*reads format 2"):
-        OnnxDeepFilterNet2(path)
+def of_format(number):
+    def make(path):
+        model = onnx.load(path)
+        for entry in model.metadata_props:
+            if entry.key == "speechbrain_mal.format":
+                entry.value = number
+        onnx.save(model, path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (Path.unlink, FileNotFoundError, "there is no such file"),
+        *((cut(size), ValueError, "not a") for size in (0, 100, 10_000)),
+        (of_something_else, ValueError, "not a file that `export_onnx` wrote"),
+        (of_format("0"), ValueError, "in format 0.*reads format 2"),
+        (of_format("3"), ValueError, "in format 3.*reads format 2"),
+    ],
+)
+def test_other_files_are_refused(exported, tmp_path, make, error, message):
+    make(Path(shutil.copy(exported[1], tmp_path / "other.onnx")))
+    with pytest.raises(error, match=rf"other\.onnx: {message}"):
+        OnnxDeepFilterNet2(tmp_path / "other.onnx")
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
