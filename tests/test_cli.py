@@ -18,6 +18,7 @@ from speechbrain_mal.cli.scoring import INCOMPLETE
 
 NOISY, CLEAN = (SAMPLES / f"{kind}_testset_wav_16k" for kind in ("noisy", "clean"))
 FAST = ["--metrics", "estoi", "si_sdr", "--jobs", "1"]
+EVALUATE = ["evaluate", "--enhanced", "."]
 
 
 @pytest.fixture
@@ -124,26 +125,6 @@ def test_a_manifest_brings_the_noisy_and_clean_clips(systems, tmp_path):
     assert not (out / "index.html").exists()
 
 
-def test_errors_are_one_line_and_a_status(systems, tmp_path, capsys):
-    nowhere = ["evaluate", "--enhanced", "nowhere", "-o", str(tmp_path / "o"), *FAST]
-    assert cli.main(nowhere) == 1
-    error = capsys.readouterr().err
-    assert error == "speechbrain-mal evaluate: nowhere is not a folder.\n"
-    base = ["evaluate", "--enhanced", str(systems[0]), "-o", str(tmp_path / "o")]
-    assert cli.main([*base, "--metrics", "mos"]) == 1
-    assert "No metric ['mos']" in capsys.readouterr().err
-    assert cli.main([*base, "--option", "si_sdr.x=1"]) == 1
-    assert capsys.readouterr().err.endswith("si_sdr has no option 'x': it has none.\n")
-    assert not (tmp_path / "o").exists()
-    assert cli.main([*base, "--option", "weights=x"]) == 1
-    assert "--option weights=x: write METRIC.NAME=VALUE." in capsys.readouterr().err
-    assert cli.main(["compare", "a=x", "a=y", "-o", str(tmp_path / "o")]) == 1
-    assert "same name" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as status:
-        cli.main(["evaluate"])
-    assert status.value.code == 2
-
-
 def test_a_killed_evaluation_goes_on_where_it_was(tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()
@@ -183,8 +164,19 @@ def test_help_answers_without_torch():
         (["enhance", "", "-o", "o"], 2, "an argument is empty"),
         (["enhance", "a.wav", "-o", ""], 2, "an argument is empty"),
         (["enhance", "a.wav", "-o", "o", "--jobs", "0"], 2, "'0' is not a number of"),
-        (["evaluate", "--enhanced", ".", "--jobs", "-3"], 2, "'-3' is not a number"),
-        (["evaluate", "--enhanced", ".", "--option", "a.b=["], 1, "'[' is no YAML"),
+        ([*EVALUATE, "--jobs", "-3"], 2, "'-3' is not a number"),
+        (["evaluate"], 2, "one of the arguments --enhanced --list is required"),
+        (["evaluate", "--enhanced", "nowhere"], 1, "nowhere is not a folder."),
+        ([*EVALUATE, "--metrics", "mos"], 1, "No metric ['mos']"),
+        ([*EVALUATE, "--option", "a.b=["], 1, "'[' is no YAML"),
+        ([*EVALUATE, "--option", "w=x"], 1, "w=x: write METRIC.NAME=VALUE."),
+        ([*EVALUATE, "--option", "si_sdr.x=1"], 1, "no option 'x': it has none."),
+        (
+            [*EVALUATE, "--option", "scoreq.domain=x"],
+            1,
+            "no domain 'x': choose natural",
+        ),
+        (["compare", "a=x", "a=y"], 1, "Two systems have the same name, a"),
         (["enhance", ".", "-o", "a.wav"], 1, "a.wav: File exists."),
         (["enhance", "a.wav", "-o", "o.wva"], 1, "did you mean '.wav'?"),
         (["enhance", "a.wav", "-o", "o.flca"], 1, "did you mean '.flac'?"),
@@ -204,7 +196,8 @@ def test_wrong_arguments_are_named(
         assert cli.main(arguments) == status
     except SystemExit as error:
         assert error.code == status
-    assert said in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert said in error and (status == 2 or error.count("\n") == 1)
     assert os.listdir() == ["a.wav"] and (tmp_path / "a.wav").read_bytes() == before
 
 

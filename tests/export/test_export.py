@@ -32,20 +32,15 @@ def run(tmp_path_factory):
     return finished_run(folder, number_of_epochs=1, test_metrics=scores)
 
 
-@pytest.fixture
-def folder(run, tmp_path):
+@pytest.fixture(scope="module")
+def folder(run, tmp_path_factory):
+    output = tmp_path_factory.mktemp("exported") / "quiet"
     example = min((SAMPLES / "noisy_testset_wav_16k").iterdir())
-    return export(
-        run,
-        tmp_path / "quiet",
-        name="me/quiet",
-        training_data="Ours, CC0.",
-        example=example,
-    )
+    return export(run, output, "me/quiet", None, "Ours, CC0.", example=example)
 
 
 def test_it_does_what_the_run_does_at_another_place(run, folder, tmp_path):
-    moved = shutil.move(folder, tmp_path / "elsewhere")
+    moved = shutil.copytree(folder, tmp_path / "elsewhere")
     loaded = MALEnhancement.from_hparams(moved)
     model, rate = load_run(run)
     assert loaded.sample_rate == rate
