@@ -18,26 +18,12 @@ _SHORT.maxstring = _SHORT.maxother = 100
 
 
 def open_file(folder: str | os.PathLike, name: str, limit: int) -> BinaryIO:
-    """Open a regular file of a folder for reading.
+    """Open a regular file of a folder for reading, of at most `limit` bytes.
 
     What is checked is what was opened, so nothing can be put in its place in between.
     No link is followed but those of a snapshot in huggingface_hub's cache, which lead
-    into its `blobs`; the folder itself may be reached through one.
-
-    Arguments
-    ---------
-    folder : path
-        The folder.
-    name : str
-        The file's name in it, not a path.
-    limit : int
-        Most bytes it may have.
-
-    Raises
-    ------
-    ValueError
-        When the file is missing, unreadable, too large, a link or none (a folder, a
-        pipe, a device).
+    into its `blobs`; the folder itself may be reached through one. ValueError when the
+    file is missing, unreadable, too large, a link or none (a folder, a pipe, a device).
 
     Example
     -------
@@ -80,20 +66,10 @@ def read_bytes(folder: str | os.PathLike, name: str, limit: int) -> bytes:
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """Return plain JSON, held to the letter.
+    """Return plain JSON, held to the letter; errors call the file `where`.
 
-    Arguments
-    ---------
-    data : bytes
-        The text.
-    where : str
-        What errors call the file.
-
-    Raises
-    ------
-    ValueError
-        When it is no JSON, has a key twice, a number that is not finite or has more
-        than 18 digits, or is nested too deep.
+    ValueError when it is no JSON, has a key twice, a number that is not finite or has
+    more than 18 digits, or is nested too deep.
 
     Example
     -------
@@ -138,11 +114,8 @@ def shown(value: object) -> str:
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Write a file so that it appears under its name when it is whole.
 
-    Arguments
-    ---------
-    path : path
-        The file; one of that name stays until the new one is whole. What is yielded
-        becomes it at the end, and is removed after an error.
+    What is yielded becomes the file at the end, and is removed after an error; one of
+    that name stays until then.
 
     Example
     -------
@@ -174,22 +147,10 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def lock_folder(folder: str | os.PathLike) -> BinaryIO:
-    """Keep a folder for this process, as long as it runs.
+    """Keep a folder, made if needed, for this process, as long as it runs.
 
-    Arguments
-    ---------
-    folder : path
-        The folder, made if needed; the lock is its file `.lock`.
-
-    Returns
-    -------
-    binary file
-        The lock, which ends when it is closed, or with the process.
-
-    Raises
-    ------
-    ValueError
-        When another process has it.
+    Returns its file `.lock`; the lock ends when that is closed, or with the process.
+    ValueError when another process has it.
 
     Example
     -------

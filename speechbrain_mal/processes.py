@@ -29,20 +29,11 @@ def run_tasks(
     start: Callable | None = None,
     start_arguments: tuple = (),
 ) -> Iterator[tuple[int, Any]]:
-    """Yield the numbers of tasks with their results, as they come.
+    """Yield the numbers of tasks with their results `function(*task)`, as they come.
 
-    A task at which its process dies has the result `DIED`, and takes no other with it.
-
-    Arguments
-    ---------
-    function : callable
-        Of a module, called as `function(*task)`; what it raises ends the call.
-    tasks : sequence of tuple
-        Its arguments.
-    jobs : int
-        Processes.
-    start : callable, optional
-        Called in each process when it begins, with `start_arguments`.
+    The function is a module's; what it raises ends the call. A task at which its
+    process dies has the result `DIED`, and takes no other with it. Each of the `jobs`
+    processes calls `start(*start_arguments)` when it begins.
 
     Example
     -------

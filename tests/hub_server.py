@@ -69,37 +69,18 @@ class Repository:
 
 
 class Hub:
-    """A hub with two users.
-
-    Attributes
-    ----------
-    endpoint : str
-        Its address, for HF_ENDPOINT.
-    tokens : dict
-        Whose each token is. Users write into their own repositories, and see them.
-    repositories : dict
-        By id.
-    status : int, optional
-        What every request is answered with, when set: 503 for a hub out of order.
-    failing : dict
-        What a request for the file of this name is answered with: status codes.
-    cut : set
-        Names of files whose next download breaks off in the middle.
-    on_download : function, optional
-        Called with the name of each file whose content is asked for, before it is sent.
-    requests : list of (method, path, headers)
-        What was asked.
-    """
+    """A hub with two users, who write into their own repositories, and see them."""
 
     def __init__(self):
         self.tokens = {"hf_alice": "alice", "hf_bob": "bob"}
-        self.repositories: dict[str, Repository] = {}
-        self.stored: dict[str, bytes] = {}
-        self.status: int | None = None
-        self.failing: dict[str, int] = {}
-        self.cut: set[str] = set()
+        self.repositories: dict[str, Repository] = {}  # by id
+        self.stored: dict[str, bytes] = {}  # by sha256
+        self.status: int | None = None  # answers every request: 503 is out of order
+        self.failing: dict[str, int] = {}  # status codes, by a file's name
+        self.cut: set[str] = set()  # files whose next download breaks off
+        # Called with the name of each file whose content is asked for, before it is sent.
         self.on_download: Callable[[str], None] | None = None
-        self.requests: list[tuple[str, str, Message]] = []
+        self.requests: list[tuple[str, str, Message]] = []  # method, path, headers
         self._servers = [_serve(self, _Site), _serve(self, _Storage)]
         site, storage = (server.server_port for server in self._servers)
         # Two hosts by name: the client follows redirects to the hub's with its token.
