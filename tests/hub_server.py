@@ -78,7 +78,7 @@ class Hub:
         self.status: int | None = None  # answers every request: 503 is out of order
         self.failing: dict[str, int] = {}  # status codes, by a file's name
         self.cut: set[str] = set()  # files whose next download breaks off
-        # Called with the name of each file whose content is asked for, before it is sent.
+        # Called with the name of each file that is asked for, before it is sent.
         self.on_download: Callable[[str], None] | None = None
         self.requests: list[tuple[str, str, Message]] = []  # method, path, headers
         self._servers = [_serve(self, _Site), _serve(self, _Storage)]

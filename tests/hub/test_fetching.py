@@ -14,6 +14,10 @@ from speechbrain_mal.hub.repositories import REQUIRED, publish
 FILES = {"config.json": 1 << 16, "enhancer.safetensors": 1 << 30}
 
 
+def fetch(repository="alice/mal", files=FILES, savedir=None, **config):
+    return fetch_folder(repository, files, savedir, FetchConfig(**config))
+
+
 def contents(folder: Path) -> list[str]:
     return [(folder / name).read_text() for name in FILES]
 
@@ -48,8 +52,7 @@ def test_what_was_published_comes_back(hub, tmp_path):
     commit = publish(exported, "alice/mal").rpartition("/")[2]
     required = dict.fromkeys(REQUIRED, 1 << 30)
     for revision in (None, "main", commit):
-        config = FetchConfig(revision=revision)
-        folder = fetch_folder("alice/mal", required, fetch_config=config)
+        folder = fetch(files=required, revision=revision)
         for name in REQUIRED:
             assert (folder / name).read_bytes() == (exported / name).read_bytes()
     assert sorted(path.name for path in folder.iterdir()) == sorted(REQUIRED)
@@ -63,35 +66,28 @@ def test_a_branch_and_a_hash_are_revisions(commits):
         (commits[0], "first"),
         (commits[1], "second"),
     ]:
-        config = FetchConfig(revision=revision)
-        assert contents(fetch_folder("alice/mal", FILES, fetch_config=config)) == [
-            text,
-            text,
-        ]
+        assert contents(fetch(revision=revision)) == [text, text]
 
 
 def test_updates_are_seen_and_all_files_are_of_one_commit(hub, commits):
-    assert contents(fetch_folder("alice/mal", FILES)) == ["second", "second"]
+    assert contents(fetch()) == ["second", "second"]
     hub.add("alice/mal", {"enhancer.safetensors": b"third"})
-    assert contents(fetch_folder("alice/mal", FILES)) == ["second", "third"]
-    old = fetch_folder("alice/mal", FILES, fetch_config=FetchConfig(revision="v1"))
-    assert contents(old) == ["first", "first"]
+    assert contents(fetch()) == ["second", "third"]
+    assert contents(fetch(revision="v1")) == ["first", "first"]
 
 
 def test_what_is_cached_is_not_downloaded_again(hub, commits):
     downloads = []
     hub.on_download = downloads.append
     for _ in range(2):
-        fetch_folder("alice/mal", FILES)
+        fetch()
     assert sorted(downloads) == sorted(FILES)
 
 
 @pytest.mark.parametrize("how", ["stopped", "out of order", "forbidden", "offline"])
 def test_without_network_the_cache_is_used(hub, commits, how, monkeypatch):
-    config = FetchConfig(allow_network=how != "forbidden")
-    pinned = FetchConfig(revision=commits[0], allow_network=how != "forbidden")
-    fetch_folder("alice/mal", FILES)
-    fetch_folder("alice/mal", FILES, fetch_config=FetchConfig(revision=commits[0]))
+    network = {"allow_network": how != "forbidden"}
+    fetch(), fetch(revision=commits[0])
     asked = len(hub.requests)
     if how == "stopped":
         hub.stop()
@@ -99,41 +95,38 @@ def test_without_network_the_cache_is_used(hub, commits, how, monkeypatch):
         hub.status = 500
     elif how == "offline":
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    new = fetch_folder("alice/mal", FILES, fetch_config=config)
-    old = fetch_folder("alice/mal", FILES, fetch_config=pinned)
+    new, old = fetch(**network), fetch(revision=commits[0], **network)
     assert contents(new) == ["second"] * 2 and contents(old) == ["first"] * 2
     assert how == "out of order" or len(hub.requests) == asked
     # another branch, another repository, a file more: none of them is there
     hub.add("alice/other", {name: b"" for name in FILES})
     text = "the cache does not hold all of it"
     with pytest.raises(ValueError, match=f"alice/other: .*{text}"):
-        fetch_folder("alice/other", FILES, fetch_config=config)
+        fetch("alice/other", **network)
     with pytest.raises(ValueError, match=text):
-        branch = FetchConfig(revision="v1", allow_network=config.allow_network)
-        fetch_folder("alice/mal", FILES, fetch_config=branch)
+        fetch(revision="v1", **network)
 
 
 def test_a_part_in_the_cache_is_not_taken_for_all(hub, commits):
-    fetch_folder("alice/mal", {"config.json": 100})
+    fetch(files={"config.json": 100})
     with pytest.raises(ValueError, match="cache does not hold all of it, and network"):
-        fetch_folder("alice/mal", FILES, fetch_config=FetchConfig(allow_network=False))
-    assert contents(fetch_folder("alice/mal", FILES)) == ["second", "second"]
+        fetch(allow_network=False)
+    assert contents(fetch()) == ["second", "second"]
 
 
 def test_savedir_gets_copies_of_one_commit(hub, commits, tmp_path):
     saved = tmp_path / "results" / "saved"
-    old = FetchConfig(revision="v1")
-    assert fetch_folder("alice/mal", FILES, saved, old) == saved
+    assert fetch(savedir=saved, revision="v1") == saved
     assert contents(saved) == ["first", "first"]
     assert not any(path.is_symlink() for path in saved.iterdir())
-    fetch_folder("alice/mal", FILES, saved)
+    fetch(savedir=saved)
     assert contents(saved) == ["second", "second"]
     hub.stop()
     # a savedir that holds something else does not stand in for what was asked for
-    fetch_folder("alice/mal", FILES, saved, old)
+    fetch(savedir=saved, revision="v1")
     assert contents(saved) == ["first", "first"]
     with pytest.raises(ValueError, match="alice/other: .* can't be reached"):
-        fetch_folder("alice/other", FILES, saved)
+        fetch("alice/other", savedir=saved)
     assert sorted(path.name for path in saved.iterdir()) == sorted(FILES)
 
 
@@ -143,7 +136,7 @@ def test_a_connection_that_breaks_off_is_taken_up(hub, monkeypatch):
     content = os.urandom(300_000)
     hub.add("alice/mal", {"enhancer.safetensors": content})
     hub.cut.add("enhancer.safetensors")
-    folder = fetch_folder("alice/mal", {"enhancer.safetensors": 1 << 30})
+    folder = fetch(files={"enhancer.safetensors": 1 << 30})
     assert (folder / "enhancer.safetensors").read_bytes() == content
     assert "bytes=150000-" in [headers["Range"] for *_, headers in hub.requests]
 
@@ -158,36 +151,36 @@ def test_a_download_that_was_killed_is_taken_up(hub, commits):
 
     hub.on_download = stall
     fork = multiprocessing.get_context("fork")  # inherits the fixture's settings
-    process = fork.Process(target=fetch_folder, args=("alice/mal", FILES))
+    process = fork.Process(target=fetch)
     process.start()
     assert begun.wait(10)
     process.kill()
     process.join()
     go_on.set()
     with pytest.raises(ValueError, match="cache does not hold all of it"):
-        fetch_folder("alice/mal", FILES, fetch_config=FetchConfig(allow_network=False))
-    assert contents(fetch_folder("alice/mal", FILES)) == ["second", "second"]
+        fetch(allow_network=False)
+    assert contents(fetch()) == ["second", "second"]
 
 
 def test_a_file_that_fails_leaves_nothing_half(hub, commits):
-    fetch_folder("alice/mal", FILES)
+    fetch()
     hub.add("alice/mal", {name: b"third" for name in FILES})
     hub.failing["enhancer.safetensors"] = 403
     with pytest.raises(ValueError, match="forbids it .* permission to read there"):
-        fetch_folder("alice/mal", FILES)
+        fetch()
     hub.failing.clear()
-    assert contents(fetch_folder("alice/mal", FILES)) == ["third", "third"]
+    assert contents(fetch()) == ["third", "third"]
 
 
 def test_only_named_files_are_fetched_whatever_their_names(hub):
     files = {"a[1].txt": b"1", "a1.txt": b"2", "b.txt": b"3", "../evil.txt": b"4"}
     hub.add("alice/mal", files)
-    folder = fetch_folder("alice/mal", {"a[1].txt": 1 << 30})
+    folder = fetch(files={"a[1].txt": 1 << 30})
     assert [path.name for path in folder.iterdir()] == ["a[1].txt"]
     with pytest.raises(ValueError, match=r"\*.txt"):
-        fetch_folder("alice/mal", {"*.txt": 1 << 30})
+        fetch(files={"*.txt": 1 << 30})
     with pytest.raises(ValueError, match="evil.txt"):
-        fetch_folder("alice/mal", {"../evil.txt": 1 << 30})
+        fetch(files={"../evil.txt": 1 << 30})
     assert not list(folder.parent.parent.rglob("evil.txt"))
 
 
@@ -197,50 +190,47 @@ def test_a_token_is_sent_when_it_is_asked_for(hub, commits, monkeypatch):
         hub.requests.clear()
         return tokens
 
-    fetch_folder("alice/mal", FILES)
+    fetch()
     assert sent() == {None}  # SpeechBrain's default, though alice is logged in
     hub.add("alice/secret", {name: b"private" for name in FILES}, private=True)
     with pytest.raises(ValueError, match=r"it is private; .*FetchConfig\(token=True"):
-        fetch_folder("alice/secret", FILES)
+        fetch("alice/secret")
     sent()
-    mine = FetchConfig(token=True)
-    folder = fetch_folder("alice/secret", FILES, fetch_config=mine)
-    assert contents(folder) == ["private"] * 2
+    assert contents(fetch("alice/secret", token=True)) == ["private"] * 2
     # the storage has signed addresses, and gets no token
     assert sent() == {"Bearer hf_alice", None}
     monkeypatch.setenv("HF_TOKEN", "hf_bob")
     with pytest.raises(ValueError, match="no such repository, or it is private"):
-        config = FetchConfig(token=True, revision="v9")
-        fetch_folder("alice/secret", FILES, fetch_config=config)
+        fetch("alice/secret", token=True, revision="v9")
     monkeypatch.setenv("HF_TOKEN", "hf_revoked")
     hub.add("alice/new", {name: b"" for name in FILES})
     with pytest.raises(ValueError, match="alice/new: the hub refuses the token; get a"):
-        fetch_folder("alice/new", FILES, fetch_config=mine)
+        fetch("alice/new", token=True)
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(ValueError, match="takes a token, and none is stored; log in"):
-        fetch_folder("alice/new", FILES, fetch_config=mine)
+        fetch("alice/new", token=True)
 
 
 def test_what_is_not_there_is_named(hub, commits, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="alice/nal: .* no such repository") as info:
-        fetch_folder("alice/nal", FILES)
+        fetch("alice/nal")
     assert "404" in str(info.value.__cause__) or "401" in str(info.value.__cause__)
     with pytest.raises(ValueError, match="alice/mal: it has no revision 'v9'; name"):
-        fetch_folder("alice/mal", FILES, fetch_config=FetchConfig(revision="v9"))
+        fetch(revision="v9")
     with pytest.raises(ValueError, match="'main' has no file 'LICENSE'; name"):
-        fetch_folder("alice/mal", {**FILES, "LICENSE": 9})
+        fetch(files={**FILES, "LICENSE": 9})
     with pytest.raises(ValueError, match="alice/mal: revision 'v1' has no file 'c'"):
-        fetch_folder("alice/mal", {"c": 9}, fetch_config=FetchConfig(revision="v1"))
+        fetch(files={"c": 9}, revision="v1")
     hub.add("alice/gated", {name: b"" for name in FILES}, gated=True)
     page = f"{hub.endpoint}/alice/gated"
     with pytest.raises(ValueError, match=f"grant access to it; ask for it at {page}"):
-        fetch_folder("alice/gated", FILES)
+        fetch("alice/gated")
     hub.status = 502
     with pytest.raises(ValueError, match=r"out of order or busy \(502\), and the"):
-        fetch_folder("alice/gated", FILES)
+        fetch("alice/gated")
     hub.stop()
     with pytest.raises(ValueError, match=f"gated: {hub.endpoint} can't be reached"):
-        fetch_folder("alice/gated", FILES)
+        fetch("alice/gated")
 
 
 @pytest.mark.parametrize(
