@@ -166,8 +166,9 @@ def _state(file: BinaryIO, where: str) -> dict[str, torch.Tensor]:
             raise ValueError("it would grow")
         file.seek(0)
         state = torch.load(file, "cpu", weights_only=True)
-        if not all(isinstance(value, torch.Tensor) for value in state.values()):
-            raise ValueError("they are no tensors")
+        for value in state.values():
+            if not (value.is_cpu and value.layout == torch.strided):
+                raise ValueError("they are no plain tensors")
         return state
     except Exception as error:  # zipfile's and torch's, of what is no checkpoint
         raise ValueError(f"{where}: no weights of a run ({shown(error)}).") from error

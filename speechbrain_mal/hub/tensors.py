@@ -70,7 +70,8 @@ def put_weights(
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         said = printable(", ".join(sorted(wrong)[:3]))[:300] + more
-        raise ValueError(f"{where} holds another model's weights: {said}. {advice}")
+        said = f"{where} holds another model's weights: {said}. {advice}"
+        raise ValueError(said.rstrip())
     for name, tensor in wanted.items():
         new = given[name]
         kinds = _FLOATS if tensor.is_floating_point() else (tensor.dtype,)

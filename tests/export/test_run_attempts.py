@@ -190,6 +190,14 @@ ATTEMPTS = {
         lambda run: torch.save([1, 2], run / WEIGHTS),
         r"enhancer\.ckpt: no weights of a run",
     ),
+    "a sparse tensor": (
+        lambda run: torch.save({"x": torch.ones(1).to_sparse()}, run / WEIGHTS),
+        r"enhancer\.ckpt: no weights of a run",
+    ),
+    "a number as a weight": (
+        lambda run: torch.save({"x": 1}, run / WEIGHTS),
+        r"enhancer\.ckpt: no weights of a run",
+    ),
     "others' weights": (
         lambda run: torch.save({"x": torch.ones(1)}, run / WEIGHTS),
         r"enhancer\.ckpt holds another model's weights: .* the same model settings",
