@@ -198,6 +198,7 @@ def _check_record(output: Path, record: dict) -> None:
     record = {k: v for k, v in record.items() if v is not None and v != math.inf}
     if not os.path.lexists(path):
         write_text(path, json.dumps(record, indent=2) + "\n")
+        return
     known = None
     with contextlib.suppress(ValueError):
         known = parse_json(read_bytes(output, RECORD, JSON_BYTES), printable(path))
