@@ -40,7 +40,8 @@ def plot_gains(
 def plot_trade(experiment: Experiment, scores: Scores, kind: str, path: Path) -> None:
     """Draw noisiness against coloration, gains over the baseline, a panel a set.
 
-    Bars are 95 % over trainings. A better loss leaves the curve of remixing.
+    A faint dot a training; bars, of three trainings and more, are 95 % over them. A
+    better loss leaves the curve of remixing.
     """
     drawing, axes = figure(len(experiment.sets), 1, 4.2, 3.6)
     for axis, name in zip(axes.flat, experiment.sets, strict=True):
@@ -54,8 +55,11 @@ def plot_trade(experiment: Experiment, scores: Scores, kind: str, path: Path) ->
                 curve.append((x.mean, y.mean))
                 continue
             color = f"C{number % 10}"
-            axis.plot(x.over_trainings, [y.mean] * 2, color=color, alpha=0.4)
-            axis.plot([x.mean] * 2, y.over_trainings, color=color, alpha=0.4)
+            if len(x.by_training) > 2:
+                axis.plot(x.over_trainings, [y.mean] * 2, color=color, alpha=0.4)
+                axis.plot([x.mean] * 2, y.over_trainings, color=color, alpha=0.4)
+            dots = x.by_training.values(), y.by_training.values()
+            axis.plot(*map(list, dots), ".", color=color, alpha=0.5)
             axis.plot(x.mean, y.mean, "o", color=color, markersize=4)
             axis.annotate(system, (x.mean, y.mean), size=6)
         axis.plot(*zip(*sorted(curve), strict=True), "k.-", label="remixing")

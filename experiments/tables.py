@@ -33,7 +33,9 @@ def named(columns: Sequence[str]) -> list[str]:
 
 
 def interval(mean: float, ends: tuple[float, float]) -> str:
-    """Return a mean with its interval, signed."""
+    """Return a mean with its interval, signed; without one where it has none."""
+    if np.isnan(ends[0]):
+        return f"{mean:+.3f}"
     return f"{mean:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}]"
 
 
