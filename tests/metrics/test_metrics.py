@@ -12,7 +12,6 @@ from distillmos import ConvTransformerSQAModel
 from scipy.signal import resample_poly
 from speechmos import dnsmos as speechmos_dnsmos
 from torch import from_numpy
-from torchmetrics.functional import audio as torchmetrics
 
 from speechbrain_mal.metrics import METRICS, Metric
 from speechbrain_mal.metrics.composite import llr, wss
@@ -56,6 +55,15 @@ def _distillmos(noisy, clean):
         return ConvTransformerSQAModel().eval()(from_numpy(noisy)[None].float()).item()
 
 
+def _torchmetrics(name):
+    def score(*pair):
+        from torchmetrics.functional import audio  # takes 6 s
+
+        return getattr(audio, name)(*map(from_numpy, pair)).item()
+
+    return score
+
+
 PACKAGES = {
     "pesq": (lambda noisy, clean: pesq.pesq(RATE, clean, noisy, "wb"), EXACT),
     "pesq_nb": (lambda noisy, clean: pesq.pesq(RATE, clean, noisy, "nb"), EXACT),
@@ -63,14 +71,9 @@ PACKAGES = {
     "stoi": (lambda noisy, clean: pystoi.stoi(clean, noisy, RATE), EXACT),
     "estoi": (lambda noisy, clean: pystoi.stoi(clean, noisy, RATE, True), EXACT),
     # torchmetrics adds 2e-16 to each energy
-    "snr": (
-        lambda *pair: torchmetrics.signal_noise_ratio(*map(from_numpy, pair)).item(),
-        {"abs": 1e-6},
-    ),
+    "snr": (_torchmetrics("signal_noise_ratio"), {"abs": 1e-6}),
     "si_sdr": (
-        lambda *pair: torchmetrics.scale_invariant_signal_distortion_ratio(
-            *map(from_numpy, pair)
-        ).item(),
+        _torchmetrics("scale_invariant_signal_distortion_ratio"),
         {"abs": 1e-6},
     ),
     "dnsmos": (_dnsmos, SINGLE),
