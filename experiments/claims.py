@@ -110,12 +110,17 @@ def is_better(gain: Gain, least: float, sign: int = 1) -> bool:
     return sign * gain.mean >= least and gain.all_of_sign(sign) and gain.p < 0.05
 
 
+def is_no_worse(gain: Gain, least: float) -> bool:
+    """Return whether `not_worse` holds of a gain."""
+    return min(gain.over_clips[0], *gain.by_training.values()) > -least
+
+
 def _on_clips(claim: Claim, gain: Gain | None, least: float) -> Verdict:
     if gain is None or len(gain.by_training) < 2:
         return Verdict(claim, NO_SCORES, "")
     ends = [*gain.over_clips, *gain.by_training.values()]
     if claim.rule == "not_worse":
-        holds = min(ends[0], *ends[2:]) > -least
+        holds = is_no_worse(gain, least)
     elif claim.rule == "unmoved":
         holds = max(map(abs, ends)) < least
     else:

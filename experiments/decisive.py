@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments import tables
-from experiments.claims import is_better
+from experiments.claims import is_better, is_no_worse
 from experiments.definition import Experiment
 from experiments.gains import Gain, Scores, correct
 from experiments.plots import plot_trade
@@ -39,16 +39,12 @@ def endpoints(
     verdicts = {}
     for system, gains in found.items():
         rises = all(is_better(gains[c], minimum[c]) for c in up)
-        holds = all(_no_worse(gains[c], minimum[c]) for c in kept)
+        holds = all(is_no_worse(gains[c], minimum[c]) for c in kept)
         word = "better loss" if rises and holds else "not shown"
         if len(gains[up[0]].by_training) < 2:
             word = "one training"
         verdicts[system] = word, gains
     return verdicts
-
-
-def _no_worse(gain: Gain, least: float) -> bool:
-    return min(gain.over_clips[0], *gain.by_training.values()) > -least
 
 
 def section(

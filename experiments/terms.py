@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-import numpy as np
-import soundfile
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
+from speechbrain_mal.audio import find_audio
 from speechbrain_mal.contracts import Encoder, PlainEncoder
 from speechbrain_mal.export import load_run
 from speechbrain_mal.hub.folder import load_folder
 from speechbrain_mal.lengths import mean_over_clips, sample_counts, silence_padding
 from speechbrain_mal.losses.deepfilternet import SILENCE
+from speechbrain_mal.metrics.clips import read_mono
 
 
 def encoder_of(folder: str) -> Encoder:
@@ -36,15 +37,12 @@ def calibrated(
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean of all batches
-    paths = sorted(Path(folder).rglob("*.flac"))
+    paths = find_audio(folder).files
     paths = paths[:: max(1, len(paths) // clips)][:clips]
     samples = round(seconds * encoder.sample_rate)
-    batch = np.zeros((len(paths), samples), np.float32)
-    for row, path in zip(batch, paths, strict=True):
-        speech, _ = soundfile.read(path, samples, dtype="float32")
-        row[: len(speech)] = speech
+    speech = [torch.from_numpy(read_mono(path)[0])[:samples] for path in paths]
     with torch.no_grad():
-        encoder.train()(torch.from_numpy(batch))
+        encoder.train()(pad_sequence(speech, batch_first=True))
     return encoder
 
 
@@ -52,7 +50,8 @@ class WhisperFeatures(PlainEncoder):
     """Whisper's encoder: its two convolutions, its layers, and their normalised end.
 
     Clips are not padded to the 30 s that transcription takes, which costs as much
-    however short they are. A clip's features depend on no other clip's.
+    however short they are. A clip's features depend on no other clip's, as they do by
+    SpeechBrain's spectrogram, which the batch's loudest limits.
 
     Arguments
     ---------

@@ -6,6 +6,7 @@ hidden reference below 90 in more than 15 % of the trials are left out.
 """
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,18 +14,19 @@ import numpy as np
 from scipy import stats
 
 from speechbrain_mal.analysis.listening import flac_url
-from speechbrain_mal.files import printable
+from speechbrain_mal.files import parse_json, printable, read_bytes
 from speechbrain_mal.metrics.clips import read_mono
 
 _TEMPLATE = Path(__file__).with_name("listening_test.html")
 REFERENCE = "clean"
 LEAST, SHARE = 90, 0.15  # of BS.1534-3, 4.1.2
+_BYTES = 1 << 22  # of a file of answers: a thousand trials
 
 
 def listening_test(
-    audio: Sequence[Mapping[str, Path]], training: int = 1, seed: int = 0
+    audio: Sequence[Mapping[str, Path]], training: int = 1
 ) -> tuple[str, dict]:
-    """Return the page, which names no system, and the key to it.
+    """Return the page, which names no system, and the key to it; new names each time.
 
     Arguments
     ---------
@@ -32,20 +34,19 @@ def listening_test(
         `{system: file}` of every trial, one of them "clean".
     training : int
         The first so many trials are for practice, and count for nothing.
-    seed : int
-        Another seed gives other names to what is heard.
 
     Raises
     ------
     ValueError
-        When a file can't be read, or trials have not the same systems.
+        When a file can't be read, trials have not the same systems, or none counts.
     """
-    rng = np.random.default_rng(seed)
-    name, trials, key = rng.bytes(4).hex(), [], []
+    if len(audio) <= training:
+        raise ValueError(f"{len(audio)} clip(s) are too few: {training} is practice.")
+    name, trials, key = secrets.token_hex(4), [], []
     for number, files in enumerate(audio):
         if set(files) != set(audio[0]) or REFERENCE not in files:
             raise ValueError(f"Every trial needs a {REFERENCE} clip and all systems.")
-        codes = {rng.bytes(4).hex(): system for system in files}
+        codes = {secrets.token_hex(4): system for system in files}
         sounds = {code: flac_url(*read_mono(files[codes[code]])) for code in codes}
         trials.append(
             {
@@ -71,11 +72,12 @@ def read_answers(key: Mapping, files: Sequence[Path]) -> dict[str, dict[str, lis
     """
     answers: dict[str, dict[str, list]] = {}
     for path in files:
+        data = read_bytes(path.parent, path.name, _BYTES)
+        found = parse_json(data, printable(path))
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
             listener, test = str(found["listener"]), found["test"]
-            ratings = [trial["ratings"] for trial in found["trials"]]
-        except (ValueError, KeyError, TypeError):
+            ratings = [dict(trial["ratings"]) for trial in found["trials"]]
+        except (KeyError, TypeError, ValueError):
             raise ValueError(f"{path} holds no answers that the page saved.") from None
         if test != key["test"] or len(ratings) != len(key["trials"]):
             raise ValueError(f"{path} has answers to another test than the key's.")

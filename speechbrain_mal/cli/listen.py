@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from speechbrain_mal.cli.scoring import named, positive, say
-from speechbrain_mal.files import write_text
+from speechbrain_mal.files import JSON_BYTES, parse_json, read_bytes, write_text
 from speechbrain_mal.metrics import clips_from_folders
 
 
@@ -26,7 +26,6 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--clips", type=positive, default=10, help="trials (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of names (default: 0)")
     parser.add_argument(
         "--answers", nargs="+", type=Path, help="files that listeners saved"
     )
@@ -45,7 +44,7 @@ def _listen(options: argparse.Namespace) -> int:
 
     key = options.output / "key.json"
     if options.answers:
-        known = json.loads(key.read_text(encoding="utf-8"))
+        known = parse_json(read_bytes(key.parent, key.name, JSON_BYTES), str(key))
         control = options.control or known["control"]
         text = tests.summary(tests.read_answers(known, options.answers), control)
         write_text(options.output / "results.md", text + "\n")
@@ -70,10 +69,11 @@ def _listen(options: argparse.Namespace) -> int:
         | {tests.REFERENCE: next(iter(found.values()))[name].clean}
         for name in chosen
     ]
-    page, answers = tests.listening_test(audio, seed=options.seed)
+    page, answers = tests.listening_test(audio)
     options.output.mkdir(parents=True, exist_ok=True)
-    write_text(key, json.dumps({"control": next(iter(folders)), **answers}, indent=1))
     write_text(options.output / "test.html", page)
+    # Last: with a key, nothing is written again.
+    write_text(key, json.dumps({"control": next(iter(folders)), **answers}, indent=1))
     say(
         f"{options.output / 'test.html'} has {count - 1} trials of {len(found) + 1} "
         f"versions. Give it to listeners, and keep {key} to yourself."

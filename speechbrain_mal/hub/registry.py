@@ -22,8 +22,8 @@ from speechbrain_mal.hub.schema import checked
 
 DEEPEST = 12  # networks within networks
 # For building one, on this thread. The slowest of SpeechBrain's, a 2D-FCN with kernels
-# of 9 x 9, takes 3 s for each MB of its weights.
-SECONDS, SECONDS_A_MB = 0.5, 8.0
+# of 9 x 9, takes 3 s for each MB of its weights; a weak core takes five times as long.
+SECONDS, SECONDS_A_MB = 1.0, 16.0
 
 
 def NETWORK(spec: object, where: str, depth: int = 0) -> functools.partial:  # noqa: N802
@@ -43,6 +43,9 @@ def NETWORK(spec: object, where: str, depth: int = 0) -> functools.partial:  # n
     build, schema = _MODELS[name]
     given = checked(spec["arguments"], dict(schema), f"{where}.arguments", depth + 1)
     later = checked(spec.get("later", False), bool, f"{where}.later")
+    if isinstance(build, str):  # here, since an import is no part of a network's time
+        module, _, name = build.rpartition(".")
+        build = getattr(importlib.import_module(module), name)
     return functools.partial(_build, build, given, later)
 
 
@@ -228,11 +231,8 @@ def build_model(spec: object, where: str, weights_bytes: int) -> nn.Module:
 
 
 def _build(
-    build: Callable[..., nn.Module] | str, arguments: dict, later: bool
+    build: Callable[..., nn.Module], arguments: dict, later: bool
 ) -> nn.Module | Callable[..., nn.Module]:
-    if isinstance(build, str):
-        module, _, name = build.rpartition(".")
-        build = getattr(importlib.import_module(module), name)
     made = {
         name: value() if isinstance(value, functools.partial) else value
         for name, value in arguments.items()

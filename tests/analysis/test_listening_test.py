@@ -1,6 +1,7 @@
 """A blind test from the page to the table, in a browser where there is one."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -86,6 +87,25 @@ def test_the_page_gives_nothing_away(folders):
     }
     assert len(orders) > 1  # the place of a version says nothing
     assert listen(folders, folders / "a", "--clean", folders / "clean") == 1  # is there
+    (folders / "test" / "key.json").rename(folders / "old.json")
+    again = make(folders)
+    assert again["test"] != key["test"]  # or a browser would go on with the first
+    assert not set(again["trials"][0]["versions"]) & set(key["trials"][0]["versions"])
+
+
+def test_what_cannot_be_asked_or_read_is_said(folders, capsys):
+    for path in folders.glob("*/secret_[1-4].wav"):
+        path.unlink()
+    assert listen(folders, folders / "a", "--clean", folders / "clean") == 1
+    assert "1 clip(s) are too few" in capsys.readouterr().err
+    assert listen(folders, "--answers", folders / "gone.json") == 1
+    assert "key.json: there is no such file" in capsys.readouterr().err
+    (folders / "test").mkdir()
+    (folders / "test" / "key.json").write_text('{"test": "x", "trials": []}')
+    os.mkfifo(folders / "pipe.json")
+    for name, said in {"gone.json": "no such file", "pipe.json": "regular"}.items():
+        assert listen(folders, "--control", "a", "--answers", folders / name) == 1
+        assert re.search(f"{name}.*{said}", capsys.readouterr().err)
 
 
 def test_answers_become_a_table(folders, capsys):
@@ -111,6 +131,10 @@ def test_answers_become_a_table(folders, capsys):
     ("change", "message"),
     [
         (lambda x: [], "holds no answers"),
+        (
+            lambda x: x | {"trials": [{"ratings": [*x["trials"][0]["ratings"]]}] * 4},
+            "no answers",
+        ),
         (lambda x: x | {"test": "another"}, "another test than"),
         (lambda x: x | {"trials": [{"ratings": {}}] * 4}, "secret_0.wav is not whole"),
         (lambda x: x, "listener x is there twice"),

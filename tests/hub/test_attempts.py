@@ -309,7 +309,7 @@ def test_configs_are_refused(name, exported, monkeypatch):
     before, start = sorted(os.listdir()), time.thread_time()
     with pytest.raises(ValueError, match=message) as error:
         MALEnhancement.from_hparams(exported)
-    assert time.thread_time() - start < 2
+    assert time.thread_time() - start < 4  # 120 s were possible
     assert "config.json" in str(error.value) or WEIGHTS in str(error.value)
     assert str(error.value).isprintable() and len(str(error.value)) < 1000
     assert sorted(os.listdir()) == before and torch.is_grad_enabled()

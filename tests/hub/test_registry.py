@@ -1,6 +1,8 @@
 """What a schema lets through, and what a network may take."""
 
+import importlib
 import re
+import time
 
 import pytest
 import torch
@@ -71,6 +73,22 @@ def test_nor_more_than_its_time(monkeypatch):
     with pytest.raises(ValueError, match=r"it takes longer than 0\.1 s"):
         build_model({"class": "Slow", "arguments": {}}, "config.json", 1000)
     assert torch.is_grad_enabled()
+
+
+def test_an_import_is_no_part_of_its_time(monkeypatch):
+    def slow_import(name, load=importlib.import_module):
+        end = time.thread_time() + 0.3
+        while time.thread_time() < end:
+            pass
+        return load(name)
+
+    monkeypatch.setattr(registry, "SECONDS", 0.1)
+    monkeypatch.setattr(registry.importlib, "import_module", slow_import)
+    linear = {"class": "speechbrain.nnet.linear.Linear", "later": True}
+    linear["arguments"] = {"n_neurons": 2}
+    arguments = {"input_shape": [None, None, 4], "linear": linear}
+    spec = {"class": "speechbrain.nnet.containers.Sequential", "arguments": arguments}
+    assert isinstance(build_model(spec, "config.json", 1000), nn.Module)
 
 
 def test_whatever_a_constructor_raises_is_named():
