@@ -20,7 +20,7 @@ from speechbrain_mal.metrics.clips import read_mono
 _TEMPLATE = Path(__file__).with_name("listening_test.html")
 REFERENCE = "clean"
 LEAST, SHARE = 90, 0.15  # of BS.1534-3, 4.1.2
-_BYTES = 1 << 22  # of a file of answers: a thousand trials
+MOST_BYTES = 1 << 22  # of answers or a key: more than a thousand trials
 
 
 def listening_test(
@@ -72,7 +72,7 @@ def read_answers(key: Mapping, files: Sequence[Path]) -> dict[str, dict[str, lis
     """
     answers: dict[str, dict[str, list]] = {}
     for path in files:
-        data = read_bytes(path.parent, path.name, _BYTES)
+        data = read_bytes(path.parent, path.name, MOST_BYTES)
         found = parse_json(data, printable(path))
         try:
             listener, test = str(found["listener"]), found["test"]

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from speechbrain_mal.cli.scoring import named, positive, say
-from speechbrain_mal.files import JSON_BYTES, parse_json, read_bytes, write_text
+from speechbrain_mal.files import parse_json, read_bytes, write_text
 from speechbrain_mal.metrics import clips_from_folders
 
 
@@ -44,7 +44,7 @@ def _listen(options: argparse.Namespace) -> int:
 
     key = options.output / "key.json"
     if options.answers:
-        known = parse_json(read_bytes(key.parent, key.name, JSON_BYTES), str(key))
+        known = parse_json(read_bytes(key.parent, key.name, tests.MOST_BYTES), str(key))
         control = options.control or known["control"]
         text = tests.summary(tests.read_answers(known, options.answers), control)
         write_text(options.output / "results.md", text + "\n")
