@@ -32,10 +32,10 @@ setup(
     entry_points={"console_scripts": ["speechbrain-mal=speechbrain_mal.cli:main"]},
     install_requires=[
         "speechbrain>=1.1.2,<1.2",
-        # torch 2.12 and later have no torchaudio of the same CUDA version: importing
-        # torchaudio fails. SpeechBrain itself does not bound them.
+        # torchaudio 2.11.1 says that it runs with torch 2.11, and fails to be imported
+        # there (a symbol of 2.12 is missing). SpeechBrain itself does not bound them.
         "torch>=2.6,<2.12",
-        "torchaudio>=2.6,<2.12",
+        "torchaudio>=2.6,<2.11.1",
         "huggingface_hub>=1.30",  # says when a cached snapshot is not complete
         "hyperpyyaml",
         "pesq",
