@@ -12,6 +12,7 @@ from speechbrain_mal.export import load_run
 from speechbrain_mal.hub.folder import load_folder
 from speechbrain_mal.lengths import mean_over_clips, sample_counts, silence_padding
 from speechbrain_mal.losses.deepfilternet import SILENCE
+from speechbrain_mal.losses.model_as_loss import ModelAsLoss
 from speechbrain_mal.metrics.clips import read_mono
 
 
@@ -79,6 +80,52 @@ class WhisperFeatures(PlainEncoder):
             hidden = layer(hidden, None)
             stages.append(hidden)
         return [*stages, encoder.layer_norm(hidden)]
+
+
+class RelativeToNoisy(ModelAsLoss):
+    """Each clip's distance relative to that of the noisy input, `d(E, C) / d(N, C)`.
+
+    So a clip counts by the share of its noise that is left, however noisy it was.
+    Arguments as of `ModelAsLoss`.
+    """
+
+    inputs = ("noisy",)
+
+    def forward(
+        self,
+        enhanced: Tensor,
+        clean: Tensor,
+        lengths: Tensor | None = None,
+        noisy: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss, a scalar; arguments as of every loss."""
+        enhanced, clean, noisy = silence_padding(lengths, enhanced, clean, noisy)
+        targets, frames = self._features(clean, lengths)
+        if enhanced.requires_grad:
+            self.observe(targets, frames)
+        far, near = (
+            self._by_clip(self._features(speech, lengths)[0], targets, frames)
+            for speech in (noisy, enhanced)
+        )
+        return (near / (far + 1e-3 * far.mean())).mean()
+
+    def _by_clip(
+        self,
+        features: list[Tensor],
+        targets: list[Tensor],
+        frames: list[Tensor | None],
+    ) -> Tensor:
+        """Return every clip's distance from the clean one, `[B, L]`."""
+        apart = [a - b for a, b in zip(features, targets, strict=True)]
+        return torch.stack(
+            [
+                self._sizes(
+                    [x[i : i + 1] for x in apart],
+                    [None if n is None else n[i : i + 1] for n in frames],
+                )
+                for i in range(len(targets[0]))
+            ]
+        )
 
 
 class OverSuppression(nn.Module):

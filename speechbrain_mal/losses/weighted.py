@@ -21,6 +21,7 @@ class WeightedLoss(nn.Module):
         the batch and of the model's further outputs, or None.
     added : mapping of str to AuxiliaryLoss, optional
         Terms of phase two, each with its weight and scale; one of weight 0 is left out.
+        Their losses may have `inputs`, too.
     weights : mapping of str to float, optional
         Weight of a conventional term, 1 where not given.
 
@@ -95,13 +96,12 @@ class WeightedLoss(nn.Module):
 
         `outputs` is what terms take besides, by name.
         """
-        terms = {}
-        for name, term in self.conventional.items():
+        losses, terms = dict(self.conventional), {}
+        if self.phase_two:
+            losses.update({name: term.loss for name, term in self.added.items()})
+        for name, term in losses.items():
             further = {x: (outputs or {}).get(x) for x in getattr(term, "inputs", ())}
             terms[name] = term(enhanced, clean, lengths, **further)
-        if self.phase_two:
-            for name, term in self.added.items():
-                terms[name] = term.loss(enhanced, clean, lengths)
         return terms
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from speechbrain.nnet.losses import l1_loss
 from torch import nn
 
-from experiments.terms import OverSuppression, WhisperFeatures, calibrated
-from speechbrain_mal import DeepFilterNet2
+from experiments.terms import (
+    OverSuppression,
+    RelativeToNoisy,
+    WhisperFeatures,
+    calibrated,
+)
+from speechbrain_mal import DeepFilterNet2, ModelAsLoss
+from speechbrain_mal.losses import AuxiliaryLoss, WeightedLoss
 
 
 def small_encoder():
@@ -29,6 +36,25 @@ def test_a_calibrated_encoder_tells_inputs_apart(tmp_path):
 
     raw = difference(small_encoder())
     assert difference(calibrated(small_encoder(), tmp_path)) > 10 * raw
+
+
+def test_relative_distances_weigh_every_clip_alike():
+    encoder = small_encoder()
+    clean, noise = 0.1 * torch.randn(2, 8000), torch.randn(2, 8000)
+    noisy = clean + torch.tensor([[0.01], [1.0]]) * noise
+    added = AuxiliaryLoss(RelativeToNoisy(encoder), balance="coefficient")
+    loss = WeightedLoss({"l1": l1_loss}, {"relative": added})
+    loss.start_phase_two()
+    loss.at(epoch=1, step=0)
+
+    def relative(enhanced, clean, noisy, lengths=None):
+        return loss.terms(enhanced, clean, lengths, {"noisy": noisy})["relative"]
+
+    assert relative(clean, clean, noisy) == 0
+    assert relative(noisy, clean, noisy).item() == pytest.approx(1, rel=0.02)
+    half = torch.stack([clean[0], noisy[1]])  # one of two clips is clean
+    assert relative(half, clean, noisy).item() == pytest.approx(0.5, rel=0.02)
+    assert ModelAsLoss(encoder)(half, clean) > 0.9 * ModelAsLoss(encoder)(noisy, clean)
 
 
 def test_only_too_little_is_punished():
