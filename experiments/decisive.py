@@ -12,10 +12,11 @@ control,
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from experiments import tables
 from experiments.claims import is_better, is_no_worse
-from experiments.definition import Experiment
+from experiments.definition import NOISY, Experiment
 from experiments.gains import Gain, Scores, correct
 from experiments.plots import plot_trade
 
@@ -57,7 +58,7 @@ def section(
 ) -> list[str]:
     """Return tables of verdicts and of pairs by set, and draw the trade."""
     parts = []
-    for name in experiment.sets:
+    for name in experiment.judged():
         rows = []
         for system, (word, gains) in endpoints(
             experiment, scores, name, minimum
@@ -82,4 +83,28 @@ def section(
         asked = [[name, *pair] for pair in pairs]
         parts.append(tables.trainings_table(scores, asked, ends, ROUND))
     plot_trade(experiment, scores, ROUND, picture)
+    return parts
+
+
+def words(experiment: Experiment, scores: Scores) -> list[str]:
+    """Return a table of word error rates by set, and what of them `continue` lacks."""
+    parts = []
+    for name, entry in experiment.sets.items():
+        rows = []
+        for system in (NOISY, *entry.systems):
+            means = scores.means(ROUND, name, system, "wer")
+            if not means:
+                continue
+            gain = scores.gain(ROUND, name, system, experiment.control, "wer")
+            fewer = tables.interval(gain.mean, gain.over_clips) if gain else ""
+            seeds = "" if system == NOISY else str(len(means))
+            rows.append([system, seeds, f"{fmean(means.values()):.1f}", fewer])
+        if rows:
+            head = [
+                "system",
+                "trainings",
+                "WER (%)",
+                f"fewer than {experiment.control}",
+            ]
+            parts += [f"### {name}: word error rate", tables.markdown(head, rows)]
     return parts

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from speechbrain_mal.metrics.registry import check_metrics
+from speechbrain_mal.metrics.registry import check_metrics, columns
 
 NOISY = "noisy"  # the unprocessed input, shown as a system
 _Entry = TypeVar("_Entry")
@@ -92,6 +92,11 @@ class Experiment:
         texts = [x for x in self.systems[system].values() if isinstance(x, str)]
         other = [self.other_seed[seed]] if any("OTHER" in x for x in texts) else []
         return [seed, *other]
+
+    def judged(self) -> list[str]:
+        """Return the sets that have all scores of the endpoint."""
+        ends = {column for kind in self.endpoint.values() for column in kind}
+        return [n for n, s in self.sets.items() if ends <= set(columns(s.metrics))]
 
     def metrics(self) -> list[str]:
         """Return the metrics of all sets."""

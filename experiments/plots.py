@@ -43,8 +43,9 @@ def plot_trade(experiment: Experiment, scores: Scores, kind: str, path: Path) ->
     A faint dot a training; bars, of three trainings and more, are 95 % over them. A
     better loss leaves the curve of remixing.
     """
-    drawing, axes = figure(len(experiment.sets), 1, 4.2, 3.6)
-    for axis, name in zip(axes.flat, experiment.sets, strict=True):
+    sets = experiment.judged()
+    drawing, axes = figure(len(sets), 1, 4.2, 3.6)
+    for axis, name in zip(axes.flat, sets, strict=True):
         curve = [(0.0, 0.0)]
         for number, system in enumerate(experiment.sets[name].systems):
             key = (kind, name, system, experiment.baseline)

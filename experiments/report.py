@@ -170,7 +170,9 @@ class Report:
         )
         rules = decisive.__doc__.split("\n\n", 1)[1].strip()
         head = ["## The decisive experiment: equal gradients", prose, rules]
-        return [*head, *parts, self._picture("Noisiness and coloration", picture)]
+        found = decisive.words(experiment, self.scores)
+        pictures = [self._picture("Noisiness and coloration", picture)]
+        return [*head, *parts, *pictures, *found]
 
     def _overviews(self) -> list[str]:
         parts, columns = [], self.settings["columns"]

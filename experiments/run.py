@@ -75,9 +75,10 @@ def main() -> int:
     options = arguments()
     try:
         experiment = read_experiment(options.experiment)
-        check_metrics(experiment.metrics(), metric_options(options.option))
+        choice = choose(experiment, options.only, vars(options))
+        scored = [name for key in choice.sets for name in experiment.sets[key].metrics]
+        check_metrics(scored, metric_options(options.option))
         machine = machine_of(options)
-        choice = choose(experiment, options.only, machine.given)
         if not options.data_folder.is_dir():
             raise ValueError(f"--data_folder {options.data_folder} is not a folder.")
     except (ValueError, OSError) as error:

@@ -78,7 +78,7 @@ def check_settings(h: SimpleNamespace, loss: nn.Module, enhancer: nn.Module) -> 
             "Enhancer: docs/your_model.md says how a model becomes one."
         )
     for metrics in (h.valid_metrics, h.test_metrics):
-        check_metrics(metrics, getattr(h, "metric_options", None))
+        check_metrics(metrics, getattr(h, "metric_options", {}))
     baseline = getattr(h, "baseline_folder", None)
     if bool(baseline) == bool(h.number_of_epochs):
         raise ValueError(

@@ -169,7 +169,7 @@ def self_consistency(
     that needs it. The other arguments are those of `metrics.evaluate`. A call that was
     stopped goes on where it was. The scores are returned by system and pass.
     """
-    check_metrics(metrics, options)  # before hours of passes
+    check_metrics(metrics, options or {})  # before hours of passes
     for name in systems:
         check_system(name)
     folder, keep = Path(folder), passes_to_keep(passes)

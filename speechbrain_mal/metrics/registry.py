@@ -168,6 +168,8 @@ def columns(names: Iterable[str]) -> list[str]:
 def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) -> None:
     """Raise ValueError where a metric or one of its options is unknown or missing.
 
+    Without `options`, None, those that metrics need are not missed.
+
     Example
     -------
     >>> check_metrics(["pesq", "mos"])
@@ -177,7 +179,8 @@ def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) 
     Traceback (most recent call last):
     ValueError: nisqa has no option 'level': choose from ['weights', 'level_db'].
     """
-    names, options = list(names), options or {}
+    names, needed = list(names), options is not None
+    options = options or {}
     if unknown := [name for name in [*names, *options] if name not in METRICS]:
         raise ValueError(f"No metric {unknown}: choose from {[*METRICS]}.")
     for name, given in options.items():
@@ -190,7 +193,7 @@ def check_metrics(names: Iterable[str], options: dict[str, dict] | None = None) 
             if values and value not in values:
                 choice = ", ".join(values)
                 raise ValueError(f"{name} has no {option} {value!r}: choose {choice}.")
-    for name in names:
+    for name in names if needed else ():
         metric = METRICS[name]
         if metric.required and metric.file not in options.get(name, {}):
             raise ValueError(f"{name} needs the option {metric.file!r}.")

@@ -6,7 +6,7 @@ import yaml
 from conftest import ROOT
 from made_scores import write_scores
 
-from experiments.decisive import endpoints
+from experiments.decisive import endpoints, words
 from experiments.definition import read_experiment
 from experiments.report import Report, filled, main
 from speechbrain_mal.metrics.registry import columns
@@ -98,6 +98,28 @@ def test_a_better_loss_raises_both_scores_and_lowers_none(tmp_path):
     found = endpoints(experiment, scores, "testset", minimum)
     better = [system for system, (word, _) in found.items() if word == "better loss"]
     assert better == ["own"] and len(found) == len(gains) - 1
+
+
+def test_word_errors_are_those_of_all_words(tmp_path):
+    said = np.repeat([[2.0], [18.0]], 5, axis=0)  # 100 words
+    errors = said < 3
+    runs = {
+        f"decisive/testset_words/{system}": np.hstack([100 * wrong / said, said])
+        for system, wrong in (
+            ("noisy/input", errors + 1),
+            ("continue/1", errors),
+            ("own/1", 0 * errors),
+        )
+    }
+    scores = write_scores(tmp_path, runs, ["wer", "wer_words"])
+    _, table = words(read_experiment(ROOT / "experiments/decisive.yaml"), scores)
+    rows = [[x.strip() for x in row.split("|")[1:4]] for row in table.splitlines()]
+    assert rows[2:] == [
+        ["noisy", "", "15.0"],
+        ["continue", "1", "5.0"],
+        ["own", "1", "0.0"],
+    ]
+    assert "+5.000 [" in table.splitlines()[-1]  # fewer errors are a gain
 
 
 def test_an_error_names_the_file(tmp_path, monkeypatch, capsys):
