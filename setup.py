@@ -32,10 +32,10 @@ setup(
     entry_points={"console_scripts": ["speechbrain-mal=speechbrain_mal.cli:main"]},
     install_requires=[
         "speechbrain>=1.1.2,<1.2",
-        # torchaudio 2.11.1 says that it runs with torch 2.11, and fails to be imported
-        # there (a symbol of 2.12 is missing). SpeechBrain itself does not bound them.
-        "torch>=2.6,<2.12",
-        "torchaudio>=2.6,<2.11.1",
+        # torchaudio 2.11.1 is for torch 2.12 and later. It says 2.11, and fails to be
+        # imported there (a symbol of 2.12 is missing): that takes torchaudio 2.11.0.
+        "torch>=2.6",
+        "torchaudio>=2.6",
         "huggingface_hub>=1.30",  # says when a cached snapshot is not complete
         "hyperpyyaml",
         "pesq",

@@ -17,16 +17,19 @@ from speechbrain_mal.losses import (
 )
 from speechbrain_mal.models import InputFeatures
 
+FILES = ("filterbank", "wavlm", "cdpam", "distillmos", "enhancer")
 TERMS = {name: {"mal"} for name in SYSTEMS if name.startswith(("mal", "mse"))}
 TERMS |= {"baseline": set(), "continue": set(), "mal_random": {"random"}}
-TERMS |= {name: {name} for name in ("filterbank", "wavlm", "cdpam", "distillmos")}
+TERMS |= {name: {name} for name in FILES}
 TERMS |= {"wavlm_fe": {"wavlm"}, "wavlm_mal": {"mal", "wavlm"}}
 SHORT = {"cdpam": 1600}  # samples; it is slow
 
 
 def step_of_each_phase(folder, system, wavlm, speech, device="cpu"):
     """Return a Brain after one batch of each phase, and the losses."""
-    options = {**BOTH_PHASES, "enhanced_folder": None, "network_source": wavlm}
+    options = {**BOTH_PHASES, "enhanced_folder": None}
+    if system.startswith("wavlm"):
+        options["network_source"] = wavlm
     brain = make_brain(folder, system, run_opts={"device": device}, **options)
     brain.on_fit_start()
     clean = speech[:2, 8000 : 8000 + SHORT.get(system, 8000)]
