@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from functools import cache
 
 import numpy as np
@@ -203,3 +204,15 @@ def test_committed_p_values_follow_from_the_scores(name, system, column):
     own = ordered.index(p[system, column])
     holm = max(value * (len(ordered) - i) for i, value in enumerate(ordered[: own + 1]))
     assert float(row["p_holm"]) == pytest.approx(min(1, holm), rel=5e-3)
+
+
+@pytest.mark.parametrize("name", ["testset", "oodset"])
+@pytest.mark.parametrize("system", ["own_frozen", "other_seed", "random"])
+def test_the_decisive_table_follows_from_the_scores(name, system):
+    mean, half, _ = recomputed("decisive", name, system, "continue", "nisqa_mos")
+    page = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    rows = page.split(f"### {name}: over continue\n")[1].splitlines()
+    cell = next(x for x in rows if x.startswith(f"| {system} |")).split("|")[4]
+    assert [float(x) for x in re.findall(r"[-+][.0-9]+", cell)] == pytest.approx(
+        [mean, mean - half, mean + half], abs=6e-4
+    )
