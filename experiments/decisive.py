@@ -29,12 +29,13 @@ def endpoints(
     """Return each system's verdict on a set, and its gains over the control."""
     up, kept = experiment.endpoint["better"], experiment.endpoint["not_worse"]
     found: dict[str, dict[str, Gain]] = {}
-    for system in experiment.sets[name].systems:
+    others = [s for s in experiment.sets[name].systems if s != experiment.control]
+    for system in others:
         gains = {
             column: scores.gain(ROUND, name, system, experiment.control, column)
             for column in (*up, *kept)
         }
-        if system != experiment.control and all(gains.values()):
+        if all(gains.values()):
             found[system] = gains
     correct([max((g[c] for c in up), key=lambda x: x.p) for g in found.values()])
     verdicts = {}

@@ -44,6 +44,7 @@ def plot_trade(experiment: Experiment, scores: Scores, kind: str, path: Path) ->
     better loss leaves the curve of remixing.
     """
     sets = experiment.judged()
+    styles = [(f"C{i}", marker) for marker in "os^" for i in range(10)]
     drawing, axes = figure(len(sets), 1, 4.2, 3.6)
     for axis, name in zip(axes.flat, sets, strict=True):
         curve = [(0.0, 0.0)]
@@ -55,20 +56,26 @@ def plot_trade(experiment: Experiment, scores: Scores, kind: str, path: Path) ->
             if system in experiment.remix:
                 curve.append((x.mean, y.mean))
                 continue
-            color = f"C{number % 10}"
+            color, marker = styles[number % len(styles)]
             if len(x.by_training) > 2:
                 axis.plot(x.over_trainings, [y.mean] * 2, color=color, alpha=0.4)
                 axis.plot([x.mean] * 2, y.over_trainings, color=color, alpha=0.4)
             dots = x.by_training.values(), y.by_training.values()
             axis.plot(*map(list, dots), ".", color=color, alpha=0.5)
-            axis.plot(x.mean, y.mean, "o", color=color, markersize=4)
-            axis.annotate(system, (x.mean, y.mean), size=6)
+            axis.plot(
+                x.mean, y.mean, linestyle="", color=color, marker=marker, label=system
+            )
         axis.plot(*zip(*sorted(curve), strict=True), "k.-", label="remixing")
         axis.set_title(name, size=8)
         for side, column in (("x", "nisqa_noi"), ("y", "nisqa_col")):
             getattr(axis, f"set_{side}label")(*named([column]), size=7)
         axis.tick_params(labelsize=7)
-        axis.legend(fontsize=7)
+    lines = {
+        label: line
+        for axis in axes.flat
+        for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    drawing.legend(lines.values(), lines, loc="outside right upper", fontsize=7)
     drawing.savefig(path, dpi=_DPI)
 
 

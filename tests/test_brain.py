@@ -83,7 +83,7 @@ def test_what_moves_in_each_variant(tmp_path, baseline, variant):
     names = ["train loss", "train df", "train mal", "train mal_variance"]
     for name in (*names, "valid mal", "valid si_sdr"):
         assert f"{name}: " in log
-    # Equal magnitude: the scaled term is as large as the conventional loss.
+    # Of equal gradients, the scaled term is about as large as the conventional loss.
     scaled = brain.loss.added["mal"].scale * brain.train_stats["mal"]
     assert 0.3 < scaled / brain.train_stats["df"] < 3
 

@@ -58,10 +58,8 @@ def test_a_step_of_each_phase(tmp_path, system, wavlm, speech):
     terms = brain.state.pop_means()
     added = set(brain.loss.added)
     assert added == (TERMS[system] or added) and added <= set(terms)
-    # Each as large as L_df in this batch.
-    for name in added:
-        scaled = float(brain.loss.added[name].scale) * terms[name]
-        assert scaled == pytest.approx(terms["df"], rel=1e-4)
+    for name in added:  # scaled to a gradient as large as L_df's
+        assert 0 < float(brain.loss.added[name].scale * terms[name]) < 10 * terms["df"]
     encoder = brain.enhancer.encoder.parameters()
     frozen = system in ("mal_frozen_fe", "wavlm_fe", "wavlm_mal")
     assert all(weight.requires_grad != frozen for weight in encoder)
