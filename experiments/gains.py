@@ -121,7 +121,8 @@ class Scores:
                 index = "clip"
             found[path.stem] = table = pd.read_csv(path, index_col=index)
             if "wer" in table:  # so that the mean is that of all words
-                table["wer"] *= table["wer_words"] / table["wer_words"].mean()
+                rates = table["wer"].clip(upper=100)  # a recogniser may repeat itself
+                table["wer"] = rates * table["wer_words"] / table["wer_words"].mean()
 
     def runs(self, kind: str, name: str, system: str) -> dict[str, pd.DataFrame]:
         """Return a system's tables in a round or `BOTH`, by training, a row a clip."""

@@ -15,6 +15,7 @@ from speechbrain.utils.fetching import fetch
 
 from speechbrain_mal.metrics.learned import one_thread
 
+WORDS_PER_SECOND = 8  # more are no speech: Whisper may repeat itself without an end
 _said: dict[tuple, str] = {}  # in clean clips: several systems share them
 
 
@@ -32,8 +33,8 @@ def wer(
     The rate of several clips is their mean weighed by their words. Words are compared
     in upper case and without punctuation; an apostrophe within a word stays (`DON'T`),
     a hyphen parts two. A silent enhanced clip is not refused: it has no words, which is
-    an error rate of 100 %. Undefined where the reference has no words, or there is
-    none.
+    an error rate of 100 %. Undefined where the reference has no words, there is none,
+    or what is heard in the clean clip has more than eight words a second.
 
     Arguments
     ---------
@@ -61,6 +62,8 @@ def wer(
         if key not in _said:
             _said[key] = _transcribe(clean, sample_rate, *place)
         transcript = _said[key]
+        if len(_words(transcript)) > WORDS_PER_SECOND * len(clean) / sample_rate:
+            raise ValueError("in the clean clip the recogniser hears too many words")
     reference = _words(transcript)
     if not reference:
         raise ValueError("the reference has no words")

@@ -85,6 +85,14 @@ def test_savedir_takes_the_files(source, tmp_path):
     assert {path.name for path in savedir.iterdir()} >= {"linear.ckpt"}
 
 
+def test_a_recogniser_that_repeats_itself_is_no_reference(source, monkeypatch):
+    monkeypatch.setattr(module, "_transcribe", lambda clip, *where: "RAIN " * 50)
+    clip = say("RAIN SHEDS RAIN")
+    with pytest.raises(ValueError, match="hears too many words"):
+        wer(clip, clip, RATE, source=source)
+    assert wer(clip, clip, RATE, source=source, transcript="RAIN")["wer"] == 4900
+
+
 def test_what_it_cannot_score(source):
     clip = say("RAIN")
     for clean, transcript in ((0 * clip, None), (clip, " -- ")):
