@@ -18,6 +18,7 @@ _HOMES = {
     "MALEnhancement": "inference",
     "Encoder": "contracts",
     "Enhancer": "contracts",
+    "EnhancerEncoder": "enhancer_encoder",
     "ModelAsLoss": "losses",
     "PlainEncoder": "contracts",
     "WeightedLoss": "losses",

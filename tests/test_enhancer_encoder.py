@@ -4,8 +4,7 @@ import pytest
 import torch
 from torchaudio.functional import resample
 
-from speechbrain_mal import DeepFeatureLoss, MALEnhancement
-from speechbrain_mal.hub.encoder import EnhancerEncoder
+from speechbrain_mal import DeepFeatureLoss, EnhancerEncoder, MALEnhancement
 from speechbrain_mal.inference import shipped_model
 
 TINY = shipped_model("dfn2-mal-16k-tiny")
