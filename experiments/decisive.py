@@ -96,7 +96,10 @@ def words(experiment: Experiment, scores: Scores) -> list[str]:
             means = scores.means(ROUND, name, system, "wer")
             if not means:
                 continue
-            gain = scores.gain(ROUND, name, system, experiment.control, "wer")
+            against = experiment.control
+            gain = system != against and scores.gain(
+                ROUND, name, system, against, "wer"
+            )
             fewer = tables.interval(gain.mean, gain.over_clips) if gain else ""
             seeds = "" if system == NOISY else str(len(means))
             rows.append([system, seeds, f"{fmean(means.values()):.1f}", fewer])
