@@ -57,9 +57,8 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     """
     if len(values) < 2:
         return np.nan, np.nan
-    error = stats.sem(values)
-    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), error)
-    return float(low), float(high)
+    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+    return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
 def clustered_mean(
