@@ -127,7 +127,8 @@ SHOWN = {
     "its own encoder, frozen": "own_frozen",
     "another training's encoder": "other_seed",
     "the encoder of the enhancer in the package": "larger",
-    "Whisper tiny.en, last convolution (one training)": "whisper_conv",
+    "Whisper tiny.en, last convolution": "whisper_conv",
+    "Whisper tiny.en, last layer": "whisper",
     "the encoder's input features": "filterbank",
     "an encoder with random weights": "random",
 }
