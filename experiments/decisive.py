@@ -88,27 +88,21 @@ def section(
 
 
 def words(experiment: Experiment, scores: Scores) -> list[str]:
-    """Return a table of word error rates by set, and what of them `continue` lacks."""
-    parts = []
+    """Return a table of word error rates by set, and by how much they are lower."""
+    parts, control = [], experiment.control
+    head = ["system", "trainings", "WER (%)", f"fewer than {control}"]
     for name, entry in experiment.sets.items():
         rows = []
         for system in (NOISY, *entry.systems):
             means = scores.means(ROUND, name, system, "wer")
             if not means:
                 continue
-            against = experiment.control
-            gain = system != against and scores.gain(
-                ROUND, name, system, against, "wer"
-            )
+            gain = None
+            if system != control:
+                gain = scores.gain(ROUND, name, system, control, "wer")
             fewer = tables.interval(gain.mean, gain.over_clips) if gain else ""
             seeds = "" if system == NOISY else str(len(means))
             rows.append([system, seeds, f"{fmean(means.values()):.1f}", fewer])
         if rows:
-            head = [
-                "system",
-                "trainings",
-                "WER (%)",
-                f"fewer than {experiment.control}",
-            ]
             parts += [f"### {name}: word error rate", tables.markdown(head, rows)]
     return parts

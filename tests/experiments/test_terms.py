@@ -52,6 +52,9 @@ def test_relative_distances_weigh_every_clip_alike():
 
     assert relative(clean, clean, noisy) == 0
     assert relative(noisy, clean, noisy).item() == pytest.approx(1, rel=0.02)
+    padded = (torch.cat([x, torch.ones(2, 800)], 1) for x in (noisy, clean, noisy))
+    value = relative(*padded, torch.full((2,), 8000 / 8800))
+    assert value.item() == pytest.approx(relative(noisy, clean, noisy).item(), rel=1e-3)
     half = torch.stack([clean[0], noisy[1]])  # one of two clips is clean
     assert relative(half, clean, noisy).item() == pytest.approx(0.5, rel=0.02)
     assert ModelAsLoss(encoder)(half, clean) > 0.9 * ModelAsLoss(encoder)(noisy, clean)
